@@ -1,0 +1,222 @@
+"""Every interface between the rooms. Methods have no `self`, as zope.interface wants it.
+
+An interface says when a call may be made, what its Deferred fires with and which failures exist; the
+implementations repeat none of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    from ws_gateway.domain.messages import (
+        ConnectionView,
+        Envelope,
+        Event,
+        Handshake,
+        Identity,
+        Publication,
+        Receipt,
+    )
+    from ws_gateway.domain.outgoing import Batch
+
+__all__ = [
+    "IAuthenticator",
+    "IConnection",
+    "IConnectionDirectory",
+    "ICounter",
+    "IDelivery",
+    "IEventEmitter",
+    "IEventSink",
+    "IHistogram",
+    "IKeySource",
+    "IMetrics",
+    "IReadiness",
+    "ISubjectPolicy",
+]
+
+
+class IAuthenticator(Interface):
+    """Tells who a client is, from its handshake alone."""
+
+    def authenticate(handshake: Handshake) -> Deferred[Identity]:
+        """Find the token and judge it.
+
+        Cancelling the Deferred gives up; nothing of the handshake is kept afterwards.
+
+        :returns Deferred[Identity]: already fired where the key is at hand.
+        :raises HandshakeRefused: no token, or one that is not accepted.
+        :raises KeysUnavailable: no key could ever be loaded.
+        """
+
+
+class IKeySource(Interface):
+    """Where the keys that verify tokens come from."""
+
+    def candidates(header: Mapping[str, Any]) -> Deferred[Sequence[Any]]:
+        """The keys that may have signed a token with this JOSE header, best first.
+
+        Keys are what PyJWT's algorithms take (`prepare_key` done). Cancelling gives up waiting.
+
+        :returns Deferred[Sequence]: empty if no key fits.
+        :raises KeysUnavailable: no key could ever be loaded.
+        """
+
+
+class ISubjectPolicy(Interface):
+    """Decides what a connection listens to."""
+
+    def grant(
+        identity: Identity, wanted: Sequence[str]
+    ) -> Deferred[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Judge the channels that a client asked for.
+
+        :param wanted: channel names from the query, without prefix, in order.
+        :returns Deferred[(granted, refused)]: subjects; the user's own subject is the first granted one. A
+            wish that is not granted is no error: the connection opens without it.
+        """
+
+
+class IConnection(Interface):
+    """One open client, as the registry and the delivery see it."""
+
+    connection_id: str = Attribute("UUID, never reused.")
+    user_id: str = Attribute("Whose connection this is.")
+    subjects: tuple[str, ...] = Attribute("What it listens to; never changes while it is registered.")
+
+    def send_many(batch: Batch) -> int:
+        """Queue the publications of a batch, in order. Never raises, never blocks, never closes anything
+        before it returns.
+
+        :returns: how many were queued: all, fewer when the client's queue refused the newest ones, 0 when
+            the connection is closing.
+        """
+
+    def kick(code: int, reason: str) -> None:
+        """Close the connection soon, not within this call. Idempotent."""
+
+    def shut_down() -> None:
+        """Close the connection soon because the node stops (1012). Idempotent."""
+
+    def view() -> ConnectionView:
+        """The connection as the HTTP API shows it."""
+
+
+class IConnectionDirectory(Interface):
+    """Who is connected to this node."""
+
+    def page(
+        subject: str | None = None,
+        user_id: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[list[ConnectionView], str | None]:
+        """Connections that fit all given filters, in the order in which they came.
+
+        :param cursor: what a former page returned; None begins.
+        :param limit: at most so many; None means all.
+        :returns: the page and the cursor of the next one, None after the last.
+        :raises ValueError: the cursor is not one of ours.
+        """
+
+    def disconnect(
+        code: int, reason: str, connection_id: str | None = None, user_id: str | None = None
+    ) -> int:
+        """Kick the connections that fit all given filters (at least one is given).
+
+        :returns: how many were told to close.
+        """
+
+
+class IDelivery(Interface):
+    """The one way to clients: whatever publishes, publishes here."""
+
+    def deliver(publications: Sequence[Publication]) -> Deferred[list[int]]:
+        """Hand publications to the connections of their subjects; first in, first out for the whole node.
+
+        :returns Deferred[list[int]]: for each publication, to how many connections it was queued.
+        :raises Overloaded: (as a failure) too much is waiting already; nothing of this call was taken.
+        """
+
+
+class IEventEmitter(Interface):
+    """Where events enter on their way to the backend."""
+
+    def emit(event: Event, accepted: Callable[[], None] | None = None) -> None:
+        """Hand over. Never raises, never blocks.
+
+        :param accepted: called once when every sink has taken the event or given it up.
+        """
+
+
+class IEventSink(Interface):
+    """One destination of events: delivers, and does nothing else. No retry, no queue inside."""
+
+    name: str = Attribute("A word for metrics and logs: `webhook`, `redis`, `log`.")
+    max_batch: int = Attribute("How many envelopes one call of deliver() may carry, at least 1.")
+
+    def deliver(envelopes: Sequence[Envelope]) -> Deferred[list[Receipt | Failure]]:
+        """Deliver a batch, in order.
+
+        :returns Deferred[list]: one result an envelope: a Receipt, or a Failure with TargetDown, EventFailed
+            or EventRefused. The Deferred itself does not fail. What is unknown (a connection lost in flight)
+            is a TargetDown; the pipeline repeats it with the same event_id.
+        """
+
+    def close() -> Deferred[None]:
+        """Give back connections and everything else that is held. Called once, after the last deliver()."""
+
+
+class IReadiness(Interface):
+    """A component that can say how it is."""
+
+    def readiness() -> tuple[str, str, str]:
+        """Asked at each `/ready`; must be cheap.
+
+        :returns: (name, status, detail); status is `ok`, `degraded` (works, something behind us does not) or
+            `failed` (send no new clients here); detail is one sentence without secrets, empty when ok.
+        """
+
+
+class ICounter(Interface):
+    """A number that only grows."""
+
+    def inc(amount: float = 1) -> None:
+        """Add."""
+
+
+class IHistogram(Interface):
+    """A distribution of seconds or sizes."""
+
+    def observe(amount: float) -> None:
+        """Record one value."""
+
+
+class IMetrics(Interface):
+    """Where a component gets its instruments, once, in its constructor, so that all exist at zero.
+
+    Asking again for the same name and labels gives the same instrument. Labels never carry an id.
+    """
+
+    def counter(name: str, documentation: str, labels: Mapping[str, str] | None = None) -> ICounter:
+        """A counter; the name ends in `_total`."""
+
+    def gauge(
+        name: str, documentation: str, read: Callable[[], float], labels: Mapping[str, str] | None = None
+    ) -> None:
+        """A value that is read when somebody looks."""
+
+    def histogram(
+        name: str,
+        documentation: str,
+        buckets: Sequence[float],
+        labels: Mapping[str, str] | None = None,
+    ) -> IHistogram:
+        """A histogram with the given upper bounds."""

@@ -1,0 +1,17 @@
+"""Makes `twistd ws-gateway` and `twistd ws-demo` known to Twisted (no `__init__.py` stands beside this file)."""
+
+from twisted.application.service import ServiceMaker
+
+gateway = ServiceMaker(
+    "ws-gateway",
+    "ws_gateway.tap",
+    "Holds WebSockets for request/response web applications.",
+    "ws-gateway",
+)
+
+demo = ServiceMaker(
+    "ws-gateway demo backend",
+    "ws_gateway.demo.tap",
+    "The demo application behind a ws-gateway: webhook receiver, push and a chat page.",
+    "ws-demo",
+)
