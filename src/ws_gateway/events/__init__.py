@@ -1,0 +1,1 @@
+"""The street inwards: the pipeline and its sinks."""

@@ -1,0 +1,1 @@
+"""The HTTP side: a plain twisted.web resource tree, one resource a file."""

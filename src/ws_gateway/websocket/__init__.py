@@ -1,0 +1,1 @@
+"""The client side: one port, admission, frames. The only importer of Autobahn."""
