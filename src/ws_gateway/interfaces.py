@@ -73,9 +73,7 @@ class IKeySource(Interface):
 class ISubjectPolicy(Interface):
     """Decides what a connection listens to."""
 
-    def grant(
-        identity: Identity, wanted: Sequence[str]
-    ) -> Deferred[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def grant(identity: Identity, wanted: Sequence[str]) -> Deferred[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Judge the channels that a client asked for.
 
         :param wanted: channel names from the query, without prefix, in order.

@@ -13,8 +13,8 @@ __all__ = [
     "Connected",
     "ConnectionFacts",
     "ConnectionView",
-    "Disconnected",
     "DisconnectCause",
+    "Disconnected",
     "Envelope",
     "Event",
     "EventType",
@@ -133,7 +133,7 @@ class Connected:
 class MessageReceived:
     """A client sent something that the gateway does not answer itself.
 
-    :ivar message: JSON text of the message as the backend gets it: the client's own text, or the `raw` object.
+    :ivar message: JSON text of the message for the backend: the client's own, or the `raw` object.
     :ivar raw: the text exactly as received (base64 for binary frames).
     """
 
