@@ -1,0 +1,64 @@
+"""What a session wants done. Values only: the protocol performs them, in order."""
+
+from attrs import frozen
+
+from ws_gateway.domain import codec
+from ws_gateway.domain.closing import Closing
+from ws_gateway.domain.messages import Event
+from ws_gateway.domain.outgoing import text_frame
+
+__all__ = [
+    "DROP",
+    "NOTHING",
+    "PING",
+    "SEND_HEARTBEAT_ACK",
+    "SEND_PONG",
+    "SEND_RATE_LIMITED",
+    "Close",
+    "Drop",
+    "Effect",
+    "Emit",
+    "Ping",
+    "Send",
+]
+
+
+@frozen
+class Send:
+    """Answer the client with one frame of ours."""
+
+    frame: bytes
+
+
+@frozen
+class Emit:
+    """Tell the backend."""
+
+    event: Event
+
+
+@frozen
+class Ping:
+    """Ask the client for a sign of life (RFC 6455 section 5.5.2)."""
+
+
+@frozen
+class Close:
+    """Begin the closing handshake."""
+
+    closing: Closing
+
+
+@frozen
+class Drop:
+    """Cut the connection: the closing handshake will not end, or nobody is there."""
+
+
+Effect = Send | Emit | Ping | Close | Drop
+
+NOTHING: tuple[Effect, ...] = ()
+PING = Ping()
+DROP = Drop()
+SEND_PONG = Send(text_frame(codec.PONG))
+SEND_HEARTBEAT_ACK = Send(text_frame(codec.HEARTBEAT_ACK))
+SEND_RATE_LIMITED = Send(text_frame(codec.RATE_LIMITED))

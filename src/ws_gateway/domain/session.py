@@ -1,0 +1,383 @@
+"""One connection's life, without a socket: every input takes `now` and returns effects.
+
+| state | means |
+|---|---|
+| FRESH | admitted, the handshake is not answered yet |
+| OPEN | frames flow |
+| CLOSING | a Close frame was sent or came; frames still arrive and are ignored |
+| GONE | the transport is lost; nothing happens any more |
+
+Each state is a row of functions, one for each input, so the table is total by construction: a row with a
+hole cannot be built.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from math import inf
+
+from attrs import frozen
+
+from ws_gateway.domain import closing as closings
+from ws_gateway.domain import codec
+from ws_gateway.domain.closing import Closing
+from ws_gateway.domain.effects import (
+    DROP,
+    NOTHING,
+    PING,
+    SEND_HEARTBEAT_ACK,
+    SEND_PONG,
+    SEND_RATE_LIMITED,
+    Close,
+    Effect,
+    Emit,
+)
+from ws_gateway.domain.limits import TokenBucket
+from ws_gateway.domain.messages import (
+    Connected,
+    ConnectionFacts,
+    DisconnectCause,
+    Disconnected,
+    MessageReceived,
+)
+from ws_gateway.domain.ordering import OrderingRule
+from ws_gateway.domain.trace import message_traceparent
+
+__all__ = ["Session", "SessionRules", "State"]
+
+Effects = tuple[Effect, ...]
+
+CONTROL_FACTOR = 10
+"""Pings and heartbeats count against ten times the rate (contract section 1)."""
+
+
+@frozen
+class SessionRules:
+    """What is the same for every connection of a node. Times in seconds, 0 = off.
+
+    :ivar rate_limit: messages a second, `rate_burst` at once.
+    :ivar rate_close_after: so many excess frames in a row are borne; the next one closes.
+    :ivar ordering: how the ordering key of a message is found; None where there is no strategy.
+    """
+
+    rate_limit: float = 10
+    rate_burst: float = 20
+    rate_close_after: int = 1000
+    ping_interval: float = 25
+    ping_timeout: float = 20
+    close_timeout: float = 5
+    max_age: float = 0
+    ordering: OrderingRule | None = None
+    ordering_strategy: str = "none"
+
+
+class State(Enum):
+    """Where a connection is in its life."""
+
+    FRESH = "fresh"
+    OPEN = "open"
+    CLOSING = "closing"
+    GONE = "gone"
+
+
+class Session:
+    """See the module.
+
+    :param constant: `codec.encode_facts(facts)`.
+    :param expires_in: seconds until the token expires, None if never.
+    :param phase: 0 to 1, random: spreads the first pings of many connections over the interval.
+    :param traceparent: the handshake's.
+    :ivar next_deadline: monotonic seconds at which `tick` wants to be called, `inf` for never.
+    :ivar last_seen: monotonic seconds of the client's last sign of life.
+    """
+
+    __slots__ = (
+        "_constant",
+        "_control_bucket",
+        "_drop_at",
+        "_ending",
+        "_ends",
+        "_excess",
+        "_message_bucket",
+        "_ping_at",
+        "_pong_by",
+        "_row",
+        "_rules",
+        "_seq",
+        "_traceparent",
+        "facts",
+        "last_seen",
+        "next_deadline",
+        "state",
+    )
+
+    def __init__(
+        self,
+        facts: ConnectionFacts,
+        constant: bytes,
+        rules: SessionRules,
+        now: float,
+        expires_in: float | None = None,
+        phase: float = 0.0,
+        traceparent: str | None = None,
+    ) -> None:
+        self.facts = facts
+        self._constant = constant
+        self._rules = rules
+        self._traceparent = traceparent
+        self._seq = 0
+        self._excess = 0
+        self._message_bucket = TokenBucket(rules.rate_limit, rules.rate_burst, now)
+        self._control_bucket = TokenBucket(
+            rules.rate_limit * CONTROL_FACTOR, rules.rate_burst * CONTROL_FACTOR, now
+        )
+        self._ending: Closing | None = None
+        expiry = (inf if expires_in is None else now + expires_in, closings.TOKEN_EXPIRED)
+        age = (now + rules.max_age if rules.max_age else inf, closings.TOO_OLD)
+        self._ends = min(expiry, age, key=lambda end: end[0])
+        # The first ping comes after half an interval to a whole one, so that pings do not come in waves.
+        self._ping_at = now + rules.ping_interval * (1 - phase / 2) if rules.ping_interval else inf
+        self._pong_by = inf
+        self._drop_at = inf
+        self.last_seen = now
+        self.next_deadline = inf
+        self._enter(State.FRESH)
+
+    # Inputs. Each is answered by the row of the state.
+
+    def opened(self, now: float) -> Effects:
+        """The handshake is answered: frames may flow."""
+        return self._row.opened(self, now)
+
+    def text(self, now: float, text: str) -> Effects:
+        """A complete text message came."""
+        return self._row.text(self, now, text)
+
+    def binary(self, now: float, payload: bytes) -> Effects:
+        """A complete binary message came."""
+        return self._row.binary(self, now, payload)
+
+    def pong(self, now: float) -> Effects:
+        """A pong came, asked for or not."""
+        return self._row.pong(self, now)
+
+    def peer_closed(self, now: float, code: int | None, reason: str) -> Effects:
+        """A Close frame came; the protocol layer answers it."""
+        return self._row.peer_closed(self, now, code, reason)
+
+    def close(self, now: float, ending: Closing) -> Effects:
+        """We want to end it, for whatever reason."""
+        return self._row.close(self, now, ending)
+
+    def tick(self, now: float) -> Effects:
+        """`next_deadline` has come."""
+        return self._row.tick(self, now)
+
+    def lost(self, now: float) -> Effects:
+        """The transport is gone. The last input that does anything."""
+        return self._row.lost(self, now)
+
+    # Answers.
+
+    def _ignore(self, now: float, *_: object) -> Effects:
+        return NOTHING
+
+    def _open(self, now: float) -> Effects:
+        self._enter(State.OPEN)
+        return (Emit(Connected(self.facts, self._constant, self._traceparent)),)
+
+    def _take_text(self, now: float, text: str) -> Effects:
+        self.last_seen = now
+        message = codec.read_object(text)
+        if message is None:
+            if not self._message_bucket.take(now):
+                return self._too_many(now)
+            return self._message(codec.encode_raw(text), text, self._traceparent, None)
+        kind = codec.client_kind(message)
+        if kind is not codec.ClientKind.MESSAGE:
+            if not self._control_bucket.take(now):
+                return self._too_many(now)
+            self._excess = 0
+            return _PONG if kind is codec.ClientKind.PING else _HEARTBEAT_ACK
+        if not self._message_bucket.take(now):
+            return self._too_many(now)
+        facts, ordering = self.facts, self._rules.ordering
+        key = None if ordering is None else ordering(message, facts.user_id, facts.subjects)
+        return self._message(text.encode(), text, message_traceparent(message) or self._traceparent, key)
+
+    def _take_binary(self, now: float, payload: bytes) -> Effects:
+        self.last_seen = now
+        if not self._message_bucket.take(now):
+            return self._too_many(now)
+        message, raw = codec.encode_binary(payload)
+        return self._message(message, raw, self._traceparent, None)
+
+    def _message(self, message: bytes, raw: str, traceparent: str | None, key: str | None) -> Effects:
+        self._excess = 0
+        self._seq += 1
+        strategy = None if key is None else self._rules.ordering_strategy
+        event = MessageReceived(
+            self.facts, self._constant, self._seq, message, raw, traceparent, key, strategy
+        )
+        return (Emit(event),)
+
+    def _too_many(self, now: float) -> Effects:
+        self._excess += 1
+        limit = self._rules.rate_close_after
+        if limit and self._excess > limit:
+            return self._begin_close(now, closings.RATE_LIMITED)
+        return _RATE_LIMITED
+
+    def _take_pong(self, now: float) -> Effects:
+        self.last_seen = now
+        self._pong_by = inf
+        return NOTHING
+
+    def _peer_closes(self, now: float, code: int | None, reason: str) -> Effects:
+        self._ending = Closing(closings.NO_CODE if code is None else code, reason, DisconnectCause.CLIENT)
+        self._drop_at = now + self._rules.close_timeout
+        self._enter(State.CLOSING)
+        return NOTHING
+
+    def _begin_close(self, now: float, ending: Closing) -> Effects:
+        self._ending = ending
+        self._drop_at = now + self._rules.close_timeout
+        self._enter(State.CLOSING)
+        return (Close(ending),)
+
+    def _tick_open(self, now: float) -> Effects:
+        if now >= self._ends[0]:
+            return self._begin_close(now, self._ends[1])
+        if now >= self._pong_by:
+            # Nobody is there to read a Close frame.
+            self._ending = closings.PING_TIMEOUT
+            self._drop_at = inf
+            self._enter(State.CLOSING)
+            return _DROP
+        if now >= self._ping_at:
+            self._ping_at = now + self._rules.ping_interval
+            if self._rules.ping_timeout and self._pong_by == inf:
+                self._pong_by = now + self._rules.ping_timeout
+            self._rearm()
+            return _PING
+        self._rearm()
+        return NOTHING
+
+    def _tick_closing(self, now: float) -> Effects:
+        if now < self._drop_at:
+            return NOTHING
+        self._drop_at = inf
+        self._rearm()
+        return _DROP
+
+    def _lose(self, now: float) -> Effects:
+        ending = self._ending or Closing(closings.ABNORMAL, "", DisconnectCause.CLIENT)
+        self._ending = ending
+        self._enter(State.GONE)
+        return (
+            Emit(
+                Disconnected(
+                    self.facts,
+                    self._constant,
+                    self._seq + 1,
+                    ending.code,
+                    ending.reason,
+                    ending.cause,
+                    self._traceparent,
+                )
+            ),
+        )
+
+    def _vanish(self, now: float) -> Effects:
+        """Lost before it was open: nobody was told of it, so nobody is told of its end."""
+        self._enter(State.GONE)
+        return NOTHING
+
+    # Where we are.
+
+    @property
+    def ending(self) -> Closing | None:
+        """How it ends, once that is known."""
+        return self._ending
+
+    @property
+    def messages(self) -> int:
+        """How many messages became events."""
+        return self._seq
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._row = TABLE[state]
+        self._rearm()
+
+    def _rearm(self) -> None:
+        if self.state is State.OPEN:
+            self.next_deadline = min(self._ends[0], self._ping_at, self._pong_by)
+        elif self.state is State.CLOSING:
+            self.next_deadline = self._drop_at
+        else:
+            self.next_deadline = inf
+
+
+_PONG: Effects = (SEND_PONG,)
+_HEARTBEAT_ACK: Effects = (SEND_HEARTBEAT_ACK,)
+_RATE_LIMITED: Effects = (SEND_RATE_LIMITED,)
+_PING: Effects = (PING,)
+_DROP: Effects = (DROP,)
+
+
+@frozen
+class Row:
+    """How one state answers each input."""
+
+    opened: Callable[[Session, float], Effects]
+    text: Callable[[Session, float, str], Effects]
+    binary: Callable[[Session, float, bytes], Effects]
+    pong: Callable[[Session, float], Effects]
+    peer_closed: Callable[[Session, float, int | None, str], Effects]
+    close: Callable[[Session, float, Closing], Effects]
+    tick: Callable[[Session, float], Effects]
+    lost: Callable[[Session, float], Effects]
+
+
+TABLE: dict[State, Row] = {
+    State.FRESH: Row(
+        opened=Session._open,
+        text=Session._ignore,
+        binary=Session._ignore,
+        pong=Session._ignore,
+        peer_closed=Session._ignore,
+        close=Session._ignore,
+        tick=Session._ignore,
+        lost=Session._vanish,
+    ),
+    State.OPEN: Row(
+        opened=Session._ignore,
+        text=Session._take_text,
+        binary=Session._take_binary,
+        pong=Session._take_pong,
+        peer_closed=Session._peer_closes,
+        close=Session._begin_close,
+        tick=Session._tick_open,
+        lost=Session._lose,
+    ),
+    State.CLOSING: Row(
+        opened=Session._ignore,
+        text=Session._ignore,
+        binary=Session._ignore,
+        pong=Session._ignore,
+        peer_closed=Session._ignore,
+        close=Session._ignore,
+        tick=Session._tick_closing,
+        lost=Session._lose,
+    ),
+    State.GONE: Row(
+        opened=Session._ignore,
+        text=Session._ignore,
+        binary=Session._ignore,
+        pong=Session._ignore,
+        peer_closed=Session._ignore,
+        close=Session._ignore,
+        tick=Session._ignore,
+        lost=Session._ignore,
+    ),
+}
