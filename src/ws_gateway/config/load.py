@@ -1,0 +1,139 @@
+"""From a mapping of names to the checked tree: everything that is wrong is told at once, one line each."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+from attrs import Factory, define, frozen
+
+from ws_gateway.config import checks, names
+from ws_gateway.config.addresses import public_key
+from ws_gateway.config.fields import Setting, settings_of
+from ws_gateway.config.tree import Settings
+from ws_gateway.errors import ConfigError
+
+__all__ = ["groups", "load"]
+
+
+def groups() -> dict[str, type]:
+    """The groups of settings, by attribute of `Settings`, in order."""
+    found = {field.name: field.type for field in attrs.fields(Settings)}
+    return {name: group for name, group in found.items() if isinstance(group, type)}
+
+
+@frozen
+class _Written:
+    """What somebody wrote for one setting.
+
+    :ivar label: how an error line calls it: `WS_PORT`, or `--port` where it came from the command line.
+    """
+
+    label: str
+    text: str
+
+
+@define
+class _Reading:
+    """One pass over the declarations, and what was noticed on the way."""
+
+    environ: Mapping[str, str]
+    overrides: Mapping[str, str]
+    problems: list[str] = Factory(list)
+    warnings: list[str] = Factory(list)
+    given: dict[str, str] = Factory(dict)
+    broken: set[str] = Factory(set)
+
+    def tree(self) -> Settings:
+        """Read every setting; what is unset or cannot be used keeps its default."""
+        return Settings(**{name: self._group(group) for name, group in groups().items()})
+
+    def _group(self, group: type) -> Any:
+        values: dict[str, Any] = {}
+        for attribute, declared in settings_of(group).items():
+            written = list(self._written(declared))
+            if written:
+                self.given[declared.name] = written[0].label
+                self._notice_contradictions(written)
+                try:
+                    values[attribute] = declared.kind.parse(written[0].text)
+                except ValueError as error:
+                    self.broken.add(declared.name)
+                    self.problems.append(_problem(declared, written[0], str(error)))
+        return group(**values)
+
+    def _written(self, declared: Setting) -> Iterator[_Written]:
+        """What is written for a setting, the winning one first. Blank is unset: compose files produce it."""
+        for name, option in zip(declared.names, declared.options, strict=True):
+            if text := self.overrides.get(name, "").strip():
+                yield _Written(f"--{option}", text)
+                return
+        for name in declared.names:
+            if text := self.environ.get(name, "").strip():
+                yield _Written(name, text)
+
+    def _notice_contradictions(self, written: list[_Written]) -> None:
+        first, *others = written
+        for other in others:
+            if other.text != first.text:
+                self.warnings.append(
+                    f"{other.label}: has no effect, because {first.label} says something else and wins"
+                )
+
+
+def _problem(declared: Setting, written: _Written, reason: str) -> str:
+    if written.label == "WS_PORT" and written.text.startswith("tcp://"):
+        reason = "Kubernetes sets this for a Service called ws: rename it, or set enableServiceLinks: false"
+    line = f"{written.label}={declared.kind.show(written.text)}: must be {declared.kind.allowed}"
+    return f"{line} ({reason})" if reason else line
+
+
+def _key_of_file(path: str, label: str, read_text: Callable[[str], str]) -> str:
+    """The key that a file holds.
+
+    :raises ConfigError: it cannot be read or holds no public key.
+    """
+    kind = public_key()
+    try:
+        return kind.parse(read_text(path))
+    except OSError as error:
+        detail = f"cannot be read ({error.strerror or type(error).__name__})"
+    except UnicodeDecodeError:
+        detail = f"must hold {kind.allowed}"
+    except ValueError as error:
+        detail = f"must hold {kind.allowed}" + (f" ({error})" if str(error) else "")
+    raise ConfigError([f"{label}={path!r}: {detail}"])
+
+
+def load(
+    environ: Mapping[str, str],
+    overrides: Mapping[str, str],
+    read_text: Callable[[str], str],
+) -> tuple[Settings, list[str]]:
+    """Read and check all settings.
+
+    :param environ: the environment.
+    :param overrides: what the command line says, by environment name; wins over the environment.
+    :param read_text: reads a file; raises OSError, or UnicodeDecodeError if it holds no text.
+    :returns: the settings, and one line for each thing that an operator should know.
+    :raises ConfigError: something is wrong; it holds one line for each thing.
+    """
+    reading = _Reading(environ, overrides)
+    settings = reading.tree()
+    asking = names.asking(environ)
+    draft = checks.Draft(settings, reading.given, frozenset(reading.broken), asking & names.LATER.keys())
+    problems = [*reading.problems, *names.problems(asking), *checks.problems(draft)]
+    path = settings.token.public_key_file
+    if path is not None and settings.token.public_key is None:
+        try:
+            key = _key_of_file(path, draft.label("JWT_PUBLIC_KEY_FILE"), read_text)
+            settings = attrs.evolve(settings, token=attrs.evolve(settings.token, public_key=key))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    known = [name for group in groups().values() for one in settings_of(group).values() for name in one.names]
+    return checks.settled(settings), [
+        *reading.warnings,
+        *checks.warnings(draft),
+        *names.warnings(asking, known),
+    ]
