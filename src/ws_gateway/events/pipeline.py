@@ -1,0 +1,225 @@
+"""The way of an event from a session to the sinks.
+
+    emit -> filter -> stamp and encode, once -> bounds -> a lane of each destination -> sink.deliver
+
+The pipeline is the only place that repeats deliveries and the only place where events wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ws_gateway.domain.messages import Envelope, Event, EventType, MessageReceived
+from ws_gateway.events.bounds import EVENT_OVERHEAD, Drop, Drops, QueueBounds
+from ws_gateway.events.dead_letters import DeadLetter, DeadLetters
+from ws_gateway.events.destination import Destination
+from ws_gateway.events.lane import Waiting
+from ws_gateway.events.limits import PipelineLimits
+from ws_gateway.interfaces import IEventEmitter, IEventSink, IMetrics, IReadiness
+
+__all__ = ["EventPipeline"]
+
+_log = Logger()
+
+# Past this part of the bound the node asks for no new clients.
+_FAILED_ABOVE = 0.8
+
+
+@implementer(IEventEmitter, IReadiness)
+class EventPipeline(Service):
+    """Carries events to every sink, in order, until each sink took them or gave them up.
+
+    :param sinks: none of them means that events go nowhere.
+    :param encode: makes the wire document of (event, event_id, occurred_at_ms).
+    :param ids: makes event ids, each sorting after the one before.
+    :param clock: drives the retries.
+    :param wall_ms: Unix milliseconds.
+    :param random: numbers from 0 up to 1, for the jitter.
+    :param types: the event types that are sent (`EVENTS_TYPES`).
+    """
+
+    name = "events"
+
+    def __init__(
+        self,
+        sinks: Sequence[IEventSink],
+        encode: Callable[[Event, str, int], bytes],
+        ids: Callable[[], str],
+        clock: IReactorTime,
+        wall_ms: Callable[[], int],
+        random: Callable[[], float],
+        metrics: IMetrics,
+        limits: PipelineLimits | None = None,
+        types: Collection[EventType] = frozenset(EventType),
+    ) -> None:
+        limits = limits or PipelineLimits()
+        self._encode = encode
+        self._ids = ids
+        self._wall_ms = wall_ms
+        # Hashing an enum member is slow, so the usual case asks no set.
+        self._unsent = frozenset(EventType) - frozenset(types)
+        self._bounds = QueueBounds(limits)
+        self._drops = Drops(clock, metrics)
+        self._dead_letters = DeadLetters(
+            [sink.name for sink in sinks], limits.dead_letters, limits.dead_letter_bytes, metrics
+        )
+        self._destinations = [
+            Destination(sink, limits, clock, random, self._dead_letters, self._sink_is_done, metrics)
+            for sink in sinks
+        ]
+        self._waiting: dict[Waiting, None] = {}
+        self._number = 0
+        self._stopped = False
+        self._drained: list[Deferred[None]] = []
+        metrics.gauge("event_queue_events", "Events that wait for a sink.", lambda: self.waiting)
+        metrics.gauge("event_queue_bytes", "Bytes that wait for a sink.", lambda: self.waiting_bytes)
+        metrics.gauge(
+            "event_queue_oldest_seconds", "Age of the oldest event that waits.", lambda: self.oldest_seconds
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait, each counted once."""
+        return len(self._waiting)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What they count against the bound."""
+        return self._bounds.bytes
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the oldest of them has waited."""
+        for waiting in islice(self._waiting, 1):
+            return max(0, self._wall_ms() - waiting.envelope.occurred_at_ms) / 1000.0
+        return 0.0
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """The newest events that were given up, oldest first."""
+        return self._dead_letters.letters
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is remembered of any key or connection."""
+        return not self._waiting and all(destination.idle for destination in self._destinations)
+
+    def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> None:
+        event_type = event.type
+        if not self._destinations or (self._unsent and event_type in self._unsent):
+            self._tell(accepted)
+            return
+        connection_id = event.facts.connection_id
+        if self._stopped:
+            self._drop(event_type, Drop.STOPPED, connection_id, accepted)
+            return
+        try:
+            event_id = self._ids()
+            occurred_at_ms = self._wall_ms()
+            body = self._encode(event, event_id, occurred_at_ms)
+        except Exception:
+            _log.failure("event of connection {connection_id} has no wire form", connection_id=connection_id)
+            self._drop(event_type, Drop.NOT_ENCODABLE, connection_id, accepted)
+            return
+        key = connection_id
+        if isinstance(event, MessageReceived) and event.ordering_key:
+            key = event.ordering_key
+        bounds = self._bounds
+        size = len(body) + EVENT_OVERHEAD
+        if bounds.bytes + size > bounds.bytes_allowed(event_type):
+            self._drop(event_type, Drop.QUEUE_FULL, connection_id, accepted)
+            return
+        allowed = bounds.events_allowed(event_type)
+        for destination in self._destinations:
+            if not destination.has_room(key, allowed):
+                self._drop(event_type, Drop.KEY_FULL, connection_id, accepted)
+                return
+        bounds.bytes += size
+        self._number += 1
+        envelope = Envelope(event_id, event_type, connection_id, key, body, occurred_at_ms, event.traceparent)
+        waiting = Waiting(self._number, envelope, size, len(self._destinations), accepted)
+        self._waiting[waiting] = None
+        for destination in self._destinations:
+            destination.put(waiting)
+
+    def drain(self) -> Deferred[None]:
+        """Wait until nothing waits. New events are still taken meanwhile, and waited for.
+
+        :returns Deferred[None]: cancelling it gives up the waiting, not the events.
+        """
+        drained: Deferred[None] = Deferred(self._drained_cancelled)
+        if self._waiting:
+            self._drained.append(drained)
+        else:
+            drained.callback(None)
+        return drained
+
+    def readiness(self) -> tuple[str, str, str]:
+        if self._bounds.fullness > _FAILED_ABOVE:
+            return self.name, "failed", f"the event queue is {self._bounds.fullness:.0%} full"
+        trouble = [destination.trouble for destination in self._destinations if destination.trouble]
+        if trouble:
+            return self.name, "degraded", "; ".join(trouble)
+        return self.name, "ok", ""
+
+    def stopService(self) -> Deferred[None]:
+        """Deliver nothing any more, say in one line what is left undelivered, close the sinks.
+
+        A delivery that is under way counts as undelivered: its outcome will not be known.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._stopped:
+            return gatherResults([]).addCallback(lambda _: None)
+        self._stopped = True
+        closing = [destination.stop() for destination in self._destinations]
+        undelivered = list(self._waiting)
+        self._waiting.clear()
+        self._bounds.bytes = 0
+        for waiting in undelivered:
+            self._drops.stopped(waiting.envelope.type)
+            self._tell(waiting.accepted)
+        say = _log.warn if undelivered else _log.info
+        say("event pipeline stopped; {undelivered} event(s) were not delivered", undelivered=len(undelivered))
+        self._say_drained()
+        return gatherResults(closing).addCallback(lambda _: None)
+
+    def _sink_is_done(self, waiting: Waiting) -> None:
+        waiting.sinks_left -= 1
+        if waiting.sinks_left:
+            return
+        del self._waiting[waiting]
+        self._bounds.bytes -= waiting.size
+        if waiting.accepted is not None:
+            self._tell(waiting.accepted)
+        if self._drained and not self._waiting:
+            self._say_drained()
+
+    def _drop(
+        self, event_type: EventType, reason: Drop, connection_id: str, accepted: Callable[[], None] | None
+    ) -> None:
+        self._drops.dropped(event_type, reason, connection_id)
+        self._tell(accepted)
+
+    def _tell(self, accepted: Callable[[], None] | None) -> None:
+        if accepted is None:
+            return
+        try:
+            accepted()
+        except Exception:
+            _log.failure("telling that an event was accepted failed")
+
+    def _say_drained(self) -> None:
+        drained, self._drained = self._drained, []
+        for deferred in drained:
+            deferred.callback(None)
+
+    def _drained_cancelled(self, deferred: Deferred[None]) -> None:
+        if deferred in self._drained:
+            self._drained.remove(deferred)
