@@ -1,7 +1,6 @@
 """Kinds of settings that name places: hosts, networks, origins, URLs, paths, keys."""
 
 import base64
-import binascii
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -32,7 +31,8 @@ _TAKEN_PATHS = ("/internal", "/health", "/ready", "/metrics")
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*\.)?([^/?#@\s,*\\]+)")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\n(.+?)\n-----END \1-----", re.DOTALL)
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+_PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE")
 
 
 def _parse_host(value: str) -> str:
@@ -155,31 +155,28 @@ def file_path() -> Kind[str]:
 
 
 def public_key() -> Kind[str]:
-    """A public key in PEM. Its value is hidden: it may be a private one by mistake."""
+    """Public keys or certificates in PEM, one or several. Hidden: it may be a private key by mistake.
+
+    Only the outline is judged; whether a key fits the algorithms is known to those who verify with it.
+    """
 
     def parse(value: str) -> str:
         pem = value.replace("\\r", "").replace("\\n", "\n").replace("\r", "").strip()
-        match = _PEM.fullmatch("\n".join(line.strip() for line in pem.split("\n")))
-        if not match:
+        blocks = _PEM.findall(pem)
+        if not blocks:
             raise ValueError
-        label, body = match[1], match[2]
-        if label.endswith("PRIVATE KEY"):
-            raise ValueError("this is a private key; the gateway needs the public one")
-        if label == "CERTIFICATE":
-            raise ValueError("this is a certificate; `openssl x509 -pubkey -noout` prints its key")
-        if label not in ("PUBLIC KEY", "RSA PUBLIC KEY"):
-            raise ValueError(f"not {label}")
-        try:
-            base64.b64decode("".join(body.split()), validate=True)
-        except binascii.Error:
-            raise ValueError("what stands between its lines is not base64") from None
-        return match[0] + "\n"
+        for label, body in blocks:
+            if label.endswith("PRIVATE KEY"):
+                raise ValueError("this is a private key; the gateway needs the public one")
+            if label not in _PUBLIC_LABELS:
+                raise ValueError(f"not {label}")
+            try:
+                base64.b64decode("".join(body.split()), validate=True)
+            except ValueError:
+                raise ValueError("what stands between its lines is not base64") from None
+        return pem + "\n"
 
-    return secret(
-        Kind(
-            "a public key in PEM (-----BEGIN PUBLIC KEY-----), its lines parted by newlines or by \\n", parse
-        )
-    )
+    return secret(Kind("a public key in PEM (-----BEGIN PUBLIC KEY-----), with real newlines or \\n", parse))
 
 
 def signing_secret() -> Kind[str]:
@@ -191,7 +188,7 @@ def signing_secret() -> Kind[str]:
         if value.startswith("whsec_"):
             try:
                 decoded = base64.b64decode(value.removeprefix("whsec_"), validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise ValueError("what follows whsec_ is not base64") from None
             if not decoded:
                 raise ValueError("nothing follows whsec_")
@@ -208,4 +205,4 @@ def api_key() -> Kind[str]:
             raise ValueError
         return value
 
-    return secret(Kind("keys of printable ASCII characters", parse))
+    return secret(Kind("printable ASCII characters", parse))

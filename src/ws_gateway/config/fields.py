@@ -4,13 +4,13 @@ The value's type, its default, its names in the environment and on the command l
 tree, from which parsing, options, help and documentation are made.
 """
 
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 import attrs
 
 from ws_gateway.config.kinds import Kind
 
-__all__ = ["Setting", "option_name", "setting", "settings_of"]
+__all__ = ["Group", "Setting", "option_name", "setting", "settings_of"]
 
 T = TypeVar("T")
 
@@ -57,6 +57,16 @@ class Setting:
     def options(self) -> tuple[str, ...]:
         """All twistd options, the one to show first."""
         return tuple(option_name(name) for name in self.names)
+
+
+@attrs.frozen
+class Group:
+    """Settings that belong together; its docstring's first line says what they are about.
+
+    :cvar heading: what stands above them in help and documentation.
+    """
+
+    heading: ClassVar[str]
 
 
 @overload
@@ -119,7 +129,7 @@ def setting(
     )
 
 
-def settings_of(group: type) -> dict[str, Setting]:
+def settings_of(group: type[Group]) -> dict[str, Setting]:
     """The settings declared in a class, by attribute, in order."""
     declared = {field.name: field.metadata.get(_KEY) for field in attrs.fields(group)}
     return {name: found for name, found in declared.items() if isinstance(found, Setting)}

@@ -8,17 +8,19 @@ from attrs import Factory, define, frozen
 
 from ws_gateway.config import checks, names
 from ws_gateway.config.addresses import public_key
-from ws_gateway.config.fields import Setting, settings_of
+from ws_gateway.config.fields import Group, Setting, settings_of
 from ws_gateway.config.tree import Settings
 from ws_gateway.errors import ConfigError
 
 __all__ = ["groups", "load"]
 
 
-def groups() -> dict[str, type]:
+def groups() -> dict[str, type[Group]]:
     """The groups of settings, by attribute of `Settings`, in order."""
     found = {field.name: field.type for field in attrs.fields(Settings)}
-    return {name: group for name, group in found.items() if isinstance(group, type)}
+    return {
+        name: group for name, group in found.items() if isinstance(group, type) and issubclass(group, Group)
+    }
 
 
 @frozen
@@ -47,7 +49,7 @@ class _Reading:
         """Read every setting; what is unset or cannot be used keeps its default."""
         return Settings(**{name: self._group(group) for name, group in groups().items()})
 
-    def _group(self, group: type) -> Any:
+    def _group(self, group: type[Group]) -> Any:
         values: dict[str, Any] = {}
         for attribute, declared in settings_of(group).items():
             written = list(self._written(declared))

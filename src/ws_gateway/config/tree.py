@@ -9,7 +9,7 @@ from attrs import Factory, frozen
 
 from ws_gateway.config import addresses, kinds
 from ws_gateway.config.addresses import Network
-from ws_gateway.config.fields import setting
+from ws_gateway.config.fields import Group, setting
 
 __all__ = [
     "Admission",
@@ -29,13 +29,13 @@ __all__ = [
 
 _ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"),
+    *("ES256", "ES256K", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"),
 )
 _CLAIM = kinds.text("the name of a claim")
 
 
 @frozen
-class Node:
+class Node(Group):
     """What this process is and how it ends."""
 
     heading: ClassVar[str] = "Node"
@@ -77,7 +77,7 @@ def _escaped(text: str) -> str:
 
 
 @frozen
-class Listen:
+class Listen(Group):
     """Where clients and backends find the gateway; one port serves WebSockets and HTTP."""
 
     heading: ClassVar[str] = "Listening"
@@ -108,7 +108,7 @@ class Listen:
 
 
 @frozen
-class Token:
+class Token(Group):
     """How the token of a client is verified and what is read from it.
 
     `public_key` holds the key from either place once the settings are loaded.
@@ -142,13 +142,13 @@ class Token:
         "The shared secret that verifies tokens, for HS256, HS384 and HS512 only.",
     )
     issuer: str | None = setting(
-        "JWT_ISSUER", kinds.text(), "What the claim iss must be.", unset="none: not judged"
+        "JWT_ISSUER", kinds.text(), "What the claim iss must be.", unset="none (not judged)"
     )
     audience: str | None = setting(
         "JWT_AUDIENCE",
         kinds.text(),
         "What the claim aud must hold.",
-        unset="none: a token with aud is refused",
+        unset="none (a token with aud is refused)",
     )
     leeway: float = setting(
         "JWT_LEEWAY",
@@ -177,7 +177,7 @@ class Token:
 
 
 @frozen
-class Subjects:
+class Subjects(Group):
     """What a connection listens to."""
 
     heading: ClassVar[str] = "Subjects"
@@ -203,7 +203,7 @@ class Subjects:
 
 
 @frozen
-class Admission:
+class Admission(Group):
     """Who is let in."""
 
     heading: ClassVar[str] = "Admission"
@@ -213,7 +213,7 @@ class Admission:
         kinds.listed(addresses.origin(), addresses.origin().allowed),
         "The pages that may open a WebSocket; those of our own host and requests without Origin always may.",
         absent=(),
-        unset="none: every origin",
+        unset="none (every origin)",
     )
     max_connections: int = setting(
         "WS_MAX_CONNECTIONS",
@@ -236,7 +236,7 @@ class Admission:
 
 
 @frozen
-class Connection:
+class Connection(Group):
     """The life of one connection."""
 
     heading: ClassVar[str] = "Connections"
@@ -295,7 +295,7 @@ class Connection:
 
 
 @frozen
-class ClientQueue:
+class ClientQueue(Group):
     """What waits for a client that reads slowly."""
 
     heading: ClassVar[str] = "Client queue"
@@ -321,7 +321,7 @@ class ClientQueue:
 
 
 @frozen
-class Events:
+class Events(Group):
     """What the backend hears about."""
 
     heading: ClassVar[str] = "Events"
@@ -363,7 +363,7 @@ class Events:
 
 
 @frozen
-class Webhook:
+class Webhook(Group):
     """How events are posted to the backend."""
 
     heading: ClassVar[str] = "Webhook"
@@ -379,7 +379,7 @@ class Webhook:
         "SYMFONY_WEBHOOK_SECRET",
         addresses.signing_secret(),
         "What events are signed with.",
-        unset="none: unsigned",
+        unset="none (unsigned)",
         aliases=("WEBHOOK_SECRET",),
         example="",
     )
@@ -427,7 +427,7 @@ class Webhook:
 
 
 @frozen
-class Ordering:
+class Ordering(Group):
     """Which messages keep their order among each other."""
 
     heading: ClassVar[str] = "Ordering"
@@ -453,17 +453,17 @@ class Ordering:
 
 
 @frozen
-class Http:
-    """The HTTP API."""
+class Http(Group):
+    """How backends and operators reach the gateway."""
 
     heading: ClassVar[str] = "HTTP API"
 
     api_keys: tuple[str, ...] = setting(
         "GATEWAY_API_KEY",
-        kinds.listed(addresses.api_key(), addresses.api_key().allowed),
+        kinds.listed(addresses.api_key(), f"keys of {addresses.api_key().allowed}"),
         "The keys that open /internal; several, so that keys can rotate.",
         absent=(),
-        unset="none: /internal answers 403",
+        unset="none (/internal answers 403)",
         example="",
     )
     max_body_bytes: int = setting(
@@ -481,7 +481,7 @@ class Http:
 
 
 @frozen
-class Ops:
+class Ops(Group):
     """What operators see."""
 
     heading: ClassVar[str] = "Operation"
@@ -502,7 +502,7 @@ class Ops:
         "METRICS_TOKEN",
         addresses.api_key(),
         "The bearer token that /metrics asks for.",
-        unset="none: open",
+        unset="none (open)",
     )
 
 
