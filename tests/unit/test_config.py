@@ -103,8 +103,13 @@ class ReadingTests(Case):
 
     def test_options_win(self) -> None:
         """What the command line says wins over the environment; a blank option says nothing."""
-        settings = loaded({"WS_PORT": "1", "WS_HOST": "::1"}, {"WS_PORT": "2", "WS_HOST": ""})
+        settings = loaded({"WS_PORT": "1", "WS_HOST": "::1"}, {"WS_PORT": "2", "WS_HOST": " "})
         self.assertEqual((settings.listen.port, settings.listen.host), (2, "::1"))
+
+    def test_options_win_in_silence(self) -> None:
+        """Overriding the environment is what options are for: no warning."""
+        self.assertEqual(self.warnings({"WS_PORT": "1"}, {"WS_PORT": "2"}), [])
+        self.assertEqual(self.warnings({}, {"WEBHOOK_URL": "https://x/"}), [])
 
     def test_options_win_over_a_broken_environment(self) -> None:
         """A value that nobody uses is not judged."""
@@ -316,6 +321,13 @@ class KeyTests(Case):
             ["JWT_PUBLIC_KEY and --jwt-secret: only one of them may be set"],
         )
 
+    def test_two_public_keys(self) -> None:
+        """Where the key is given, a file that is too much is not read."""
+        self.assertEqual(
+            self.problems({**ENOUGH, "JWT_PUBLIC_KEY_FILE": "/k"}),
+            ["JWT_PUBLIC_KEY and JWT_PUBLIC_KEY_FILE: only one of them may be set"],
+        )
+
     def test_hs_never_with_a_public_key(self) -> None:
         """A public key is not a secret: HS algorithms never take it."""
         self.assertIn("never a public key", self.problem(JWT_ALG="HS256"))
@@ -446,13 +458,16 @@ class EventTests(Case):
                 "http://h:x/",
                 "http://[::1/",
             ),
-            *("http://h/ x", "http://h/#x", "http://h/\n", "http://hé/"),
+            *("http://h/ x", "http://h/#x", "http://h/\x07", "http://hé/"),
         ):
-            line = self.problem(SYMFONY_WEBHOOK_URL=url + "\u200b" if url.endswith("\n") else url)
+            line = self.problem(SYMFONY_WEBHOOK_URL=url)
             self.assertIn("must be an http or https URL", line)
 
     def test_no_credentials_in_urls(self) -> None:
         """Credentials in a URL are refused, and neither they nor the query are shown."""
+        line = self.problem(SYMFONY_WEBHOOK_URL=f"http://u:{CANARY}@h/")
+        self.assertIn("'http://***@h/'", line)
+        self.assertIn("no user or password", line)
         line = self.problem(SYMFONY_WEBHOOK_URL=f"http://u:{CANARY}/@{CANARY}@h/x?token={CANARY}")
         self.assertIn("'http://***@h/x?***'", line)
         self.assertNotIn(CANARY, line)
