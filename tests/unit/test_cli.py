@@ -3,6 +3,7 @@
 import io
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -45,7 +46,9 @@ class CommandTests(SynchronousTestCase):
 
     def test_check_reads_the_key_file(self) -> None:
         """The file that the settings name is read, and judged."""
-        path = Path(self.mktemp())
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name, "key.pem")
         environ = {**ENOUGH, "JWT_PUBLIC_KEY": "", "JWT_PUBLIC_KEY_FILE": str(path)}
         self.assertIn("cannot be read (No such file", self.run_main("check", **environ)[2])
         path.write_text(PEM)
