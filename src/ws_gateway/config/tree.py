@@ -1,6 +1,7 @@
 """Every setting of the gateway, as one frozen tree of values. A new setting is one more field here.
 
-`Settings()` holds the defaults. This module is long because it is a table, to be read from top to bottom. The rooms never see this tree: the composition root hands them values.
+`Settings()` holds the defaults. The rooms never see this tree: the composition root hands them values. The
+module is long because it is a table, to be read from top to bottom.
 """
 
 from typing import ClassVar
