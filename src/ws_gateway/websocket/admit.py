@@ -1,0 +1,234 @@
+"""Admission: is this head a handshake that may be answered, and by whom is it?
+
+Every refusal is a value with the bytes to send, put together here and nowhere else; nothing of the request
+goes into them. Cheap questions come first; the token is judged last.
+"""
+
+from http import HTTPStatus
+
+from attrs import field, frozen
+from twisted.logger import Logger
+
+from ws_gateway.domain.addresses import Network, client_address
+from ws_gateway.domain.closing import UNAUTHORIZED_CODE, USER_FULL_CODE
+from ws_gateway.domain.messages import Handshake, Identity
+from ws_gateway.domain.origins import OriginRule
+from ws_gateway.domain.registry import Registry
+from ws_gateway.domain.trace import valid_traceparent
+from ws_gateway.errors import HandshakeRefused, KeysUnavailable, RefusalReason
+from ws_gateway.interfaces import IAuthenticator, IMetrics, ISubjectPolicy
+from ws_gateway.websocket.answers import close_answer, is_key, problem_answer
+from ws_gateway.websocket.head import BadHead, Head
+
+__all__ = ["Admission", "AdmissionRules", "Admitted", "Refused"]
+
+_log = Logger()
+
+BEARER = "bearer"
+"""The subprotocol that browsers name beside their token, since they cannot set headers."""
+
+_VERSION = ("Sec-WebSocket-Version", "13")
+_METHOD = problem_answer(HTTPStatus.METHOD_NOT_ALLOWED, "this path takes GET only", (("Allow", "GET"),))
+_UPGRADE = problem_answer(
+    HTTPStatus.UPGRADE_REQUIRED,
+    "this path speaks WebSocket, version 13",
+    (("Upgrade", "websocket"), _VERSION),
+)
+_KEY = problem_answer(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key is missing or wrong")
+_BODY = problem_answer(HTTPStatus.BAD_REQUEST, "a handshake has no body")
+_QUERY = problem_answer(HTTPStatus.BAD_REQUEST, "the query has too many fields")
+_ORIGIN = problem_answer(HTTPStatus.FORBIDDEN, "this origin may not open connections")
+_FULL = problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, "this node is full", (("Retry-After", "5"),))
+_DRAINING = problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, "this node stops", (("Retry-After", "1"),))
+_NO_KEYS = "tokens cannot be judged at the moment"
+
+
+class Refused(Exception):
+    """The client is not let in.
+
+    :ivar answer: the bytes to send before the connection ends.
+    """
+
+    def __init__(self, reason: RefusalReason, answer: bytes) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.answer = answer
+
+
+@frozen
+class Admitted:
+    """A client that may come in.
+
+    :ivar key: its Sec-WebSocket-Key.
+    :ivar subprotocol: what the answer selects, if anything.
+    :ivar extensions: the offered extensions.
+    """
+
+    identity: Identity
+    subjects: tuple[str, ...]
+    key: str
+    subprotocol: str | None
+    extensions: tuple[str, ...]
+    client_ip: str | None
+    traceparent: str | None
+
+
+@frozen
+class AdmissionRules:
+    """The settings of admission.
+
+    :ivar path: `WS_PATH`.
+    :ivar max_connections: of the node; `max_per_user`: 0 = off.
+    """
+
+    path: str = "/ws"
+    max_connections: int = 10_000
+    max_per_user: int = 0
+    origins: OriginRule = field(factory=lambda: OriginRule(()))
+    trusted_proxies: tuple[Network, ...] = ()
+
+
+class Admission:
+    """See the module."""
+
+    def __init__(
+        self,
+        rules: AdmissionRules,
+        authenticator: IAuthenticator,
+        policy: ISubjectPolicy,
+        registry: Registry,
+        metrics: IMetrics,
+    ) -> None:
+        self._rules = rules
+        self._authenticator = authenticator
+        self._policy = policy
+        self._registry = registry
+        self._draining = False
+        self._paths = (rules.path, rules.path.rstrip("/") + "/")
+        self._refusals = {
+            reason: metrics.counter(
+                "ws_refused_total", "Handshakes that were refused.", {"reason": reason.value}
+            )
+            for reason in RefusalReason
+        }
+
+    def drain(self) -> None:
+        """From now on nobody is let in."""
+        self._draining = True
+
+    @property
+    def full(self) -> bool:
+        """Has the node reached its limit?"""
+        return len(self._registry) >= self._rules.max_connections
+
+    @property
+    def draining(self) -> bool:
+        """Has the node begun to stop?"""
+        return self._draining
+
+    def concerns(self, head: Head) -> bool:
+        """Is this head for us, whatever it wants?"""
+        return head.path in self._paths
+
+    def count(self, reason: RefusalReason) -> None:
+        """Count a refusal that was decided elsewhere: a head that never came to judgement."""
+        self._refusals[reason].inc()
+
+    async def judge(self, head: Head, peer: str | None) -> Admitted:
+        """Decide. Suspends only while a key has to be fetched.
+
+        :param peer: the address of the socket's other end.
+        :raises Refused: with what to answer.
+        """
+        try:
+            return await self._judge(head, peer)
+        except Refused as refused:
+            self._refusals[refused.reason].inc()
+            raise
+
+    async def _judge(self, head: Head, peer: str | None) -> Admitted:
+        key = self._handshake_key(head)
+        origins = self._rules.origins
+        if not origins.allows(head.only("origin"), head.only("host")):
+            raise Refused(RefusalReason.ORIGIN, _ORIGIN)
+        self._check_room()
+        client_ip = client_address(peer, head.headers.get("x-forwarded-for", ()), self._rules.trusted_proxies)
+        try:
+            query = head.query_pairs()
+        except BadHead:
+            raise Refused(RefusalReason.BAD_REQUEST, _QUERY) from None
+        handshake = Handshake(head.path, query, head.headers, client_ip)
+        offered = handshake.header_list("sec-websocket-protocol")
+        subprotocol = next((name for name in offered if name.lower() == BEARER), None)
+        try:
+            identity = await self._authenticator.authenticate(handshake)
+        except HandshakeRefused as refusal:
+            # The client learns only that it needs another token; why stands in our log.
+            _log.info(
+                "handshake refused: {detail}",
+                detail=refusal.detail,
+                reason=refusal.reason.value,
+                client_ip=client_ip,
+            )
+            answer = close_answer(key, subprotocol, UNAUTHORIZED_CODE, "unauthorized")
+            raise Refused(refusal.reason, answer) from None
+        except KeysUnavailable as error:
+            _log.warn("handshake refused: {detail}", detail=str(error), client_ip=client_ip)
+            raise Refused(RefusalReason.KEYS_UNAVAILABLE, _no_keys(error.retry_after)) from None
+        self._check_room()  # again: time may have passed while a key was fetched
+        most = self._rules.max_per_user
+        if most and self._registry.count_of_user(identity.user_id) >= most:
+            answer = close_answer(key, subprotocol, USER_FULL_CODE, "too many connections of this user")
+            raise Refused(RefusalReason.USER_FULL, answer)
+        wanted = _wanted_channels(query)
+        subjects, _ = await self._policy.grant(identity, wanted)
+        return Admitted(
+            identity,
+            subjects,
+            key,
+            subprotocol,
+            head.headers.get("sec-websocket-extensions", ()),
+            client_ip,
+            valid_traceparent(head.only("traceparent"))
+            or valid_traceparent(handshake.first_query("traceparent")),
+        )
+
+    def _check_room(self) -> None:
+        if self._draining:
+            raise Refused(RefusalReason.DRAINING, _DRAINING)
+        if self.full:
+            raise Refused(RefusalReason.FULL, _FULL)
+
+    def _handshake_key(self, head: Head) -> str:
+        """The key of a head that is a handshake (RFC 6455 section 4.2.1)."""
+        if head.method != "GET":
+            raise Refused(RefusalReason.BAD_REQUEST, _METHOD)
+        if (
+            head.version != "1.1"
+            or "websocket" not in head.tokens("upgrade")
+            or "upgrade" not in head.tokens("connection")
+            or head.only("sec-websocket-version") != "13"
+        ):
+            raise Refused(RefusalReason.BAD_REQUEST, _UPGRADE)
+        key = head.only("sec-websocket-key")
+        if key is None or not is_key(key):
+            raise Refused(RefusalReason.BAD_REQUEST, _KEY)
+        if "transfer-encoding" in head.headers or head.only("content-length") not in (None, "0"):
+            raise Refused(RefusalReason.BAD_REQUEST, _BODY)
+        return key
+
+
+def _wanted_channels(query: tuple[tuple[str, str], ...]) -> list[str]:
+    """The channel names in `channels=a,b` and `channel=a`, in order."""
+    names: list[str] = []
+    for key, value in query:
+        if key == "channels":
+            names.extend(value.split(","))
+        elif key == "channel":
+            names.append(value)
+    return [name for name in (name.strip() for name in names) if name]
+
+
+def _no_keys(retry_after: float) -> bytes:
+    seconds = str(max(1, round(retry_after)))
+    return problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, _NO_KEYS, (("Retry-After", seconds),))

@@ -1,0 +1,6 @@
+from typing import Protocol
+
+class _Masker(Protocol):
+    def process(self, data: bytes) -> bytes: ...
+
+def create_xor_masker(mask: bytes, length: int | None = ...) -> _Masker: ...
