@@ -1,0 +1,305 @@
+"""Callbacks of Autobahn become inputs of the session; effects of the session become calls. Nothing else.
+
+Everything that depends on Autobahn's insides (pinned below 27 in setup.cfg) is here: which methods it calls
+on itself when a peer errs, which it calls to write, and which attributes it keeps of a handshake.
+"""
+
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ws_gateway.domain import closing
+from ws_gateway.domain.closing import Closing
+from ws_gateway.domain.effects import (
+    SEND_RATE_LIMITED,
+    Close,
+    Drop,
+    Effect,
+    Emit,
+    Ping,
+    Send,
+)
+from ws_gateway.domain.messages import ConnectionView, EventType
+from ws_gateway.domain.outgoing import Batch, Wire
+from ws_gateway.domain.session import Session, State
+from ws_gateway.interfaces import IConnection
+from ws_gateway.websocket.lane import next_text
+from ws_gateway.websocket.surroundings import Surroundings
+from ws_gateway.websocket.writer import Writer, make_writer
+
+__all__ = ["GatewayProtocol"]
+
+_log = Logger()
+
+_HANDSHAKE_ATTRIBUTES = (
+    "http_request_data",
+    "http_response_data",
+    "http_headers",
+    "http_request_params",
+    "http_request_uri",
+    "http_request_path",
+    "http_request_host",
+    "http_status_line",
+    "websocket_protocols",
+    "websocket_extensions",
+    "websocket_origin",
+    "_wskey",
+)
+"""What only the handshake needed: 4 KB that would be kept for the connection's life."""
+
+
+@implementer(IConnection)
+class GatewayProtocol(WebSocketServerProtocol):
+    """One client. Use the class that the factory derives: it holds Autobahn's settings.
+
+    :param head: the canonical head of its handshake.
+    :param subprotocol: what the answer to the handshake selects.
+    """
+
+    surroundings: Surroundings
+
+    def __init__(self, session: Session, head: bytes, subprotocol: str | None, client_ip: str | None) -> None:
+        super().__init__()
+        facts = session.facts
+        self.connection_id = facts.connection_id
+        self.user_id = facts.user_id
+        self.subjects = facts.subjects
+        self._session = session
+        self._head = head
+        self._subprotocol = subprotocol
+        self._client_ip = client_ip
+        self._writer: Writer = None  # type: ignore[assignment]  # there is one from connectionMade on
+        self._replies: list[bytes] = []
+        self._reading = False
+        self._slot = 0
+
+    # From the transport.
+
+    def connectionMade(self) -> None:
+        """Let Autobahn answer the handshake, without its record of transport details."""
+        around = self.surroundings
+        self._writer = make_writer(
+            self.transport, around.queue_limits, self._overflowed, around.counters.dropped
+        )
+        self.peer = self.connection_id  # what Autobahn would call us in a log
+        if hasattr(self.transport, "setTcpNoDelay"):
+            self.transport.setTcpNoDelay(True)
+        self._connectionMade()
+        head, self._head = self._head, b""
+        self.dataReceived(head)
+
+    def dataReceived(self, data: bytes) -> None:
+        """A chunk. All replies to it leave in one write."""
+        self.data = self.data + data if self.data else data
+        self._reading = True
+        try:
+            self.consumeData()
+        finally:
+            self._reading = False
+            self._flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The end, whoever began it."""
+        around = self.surroundings
+        self.state = self.STATE_CLOSED
+        session = self._session
+        was_open = session.state is not State.FRESH
+        around.wheel.forget(self, self._slot)
+        around.registry.remove(self)
+        self._writer.discard()
+        self._perform(session.lost(around.wheel.now()))
+        if was_open and session.ending is not None:
+            around.counters.disconnects.inc()
+            self._summarize(session.ending)
+
+    # From Autobahn.
+
+    def consumeData(self) -> None:
+        """Let the fast lane take what it can, Autobahn the rest."""
+        if (
+            self.state == self.STATE_OPEN
+            and self._perMessageCompress is None
+            and self.current_frame is None
+            and not self.inside_message
+        ):
+            self._take_texts()
+            if not self.data:
+                return
+        super().consumeData()
+
+    def onConnect(self, request: Any) -> str | None:
+        """The head that it judged was ours; answer what admission chose."""
+        return self._subprotocol
+
+    def onOpen(self) -> None:
+        """The handshake is answered."""
+        for name in _HANDSHAKE_ATTRIBUTES:
+            self.__dict__.pop(name, None)
+        if self._perMessageCompress is not None:
+            self._writer.wire = Wire.DEFLATE
+        around = self.surroundings
+        around.registry.add(self)
+        around.counters.connections.inc()
+        self._perform(self._session.opened(around.wheel.now()))
+        self._watch()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A message that the fast lane left to Autobahn."""
+        now = self.surroundings.wheel.now()
+        if isBinary:
+            self._perform(self._session.binary(now, payload))
+        else:
+            self._perform(self._session.text(now, payload.decode("utf-8")))
+
+    def onPing(self, payload: bytes) -> None:
+        """Answered by the same payload (RFC 6455 section 5.5.3)."""
+        if self.state == self.STATE_OPEN:
+            self.sendPong(payload)
+
+    def onPong(self, payload: bytes) -> None:
+        """A sign of life, asked for or not."""
+        self._perform(self._session.pong(self.surroundings.wheel.now()))
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
+        """Autobahn judges the frame, answers it and lets go; the session hears only of a proper one."""
+        if self.state == self.STATE_OPEN:
+            self._writer.discard()
+        was_open = self.state == self.STATE_OPEN
+        stop: bool | None = super().onCloseFrame(code, reasonRaw)
+        if was_open and not self.failedByMe:
+            now = self.surroundings.wheel.now()
+            self._perform(self._session.peer_closed(now, code, self.remoteCloseReason or ""))
+            self._watch()
+        return stop
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Everything that Autobahn writes goes in order with what we write."""
+        self._flush()
+        self._writer.control(data)
+
+    def dropConnection(self, abort: bool = False) -> None:
+        """Autobahn is done. Never cut: what is under way, a Close frame perhaps, must arrive."""
+        if self.state != self.STATE_CLOSED:
+            self.state = self.STATE_CLOSED
+            self._flush()
+            self._writer.finish()
+
+    def _fail_connection(self, code: int = 1002, reason: str = "") -> None:
+        """The peer erred: the session says how that ends."""
+        if self.state == self.STATE_OPEN:
+            self.failedByMe = True
+            self._end(closing.violation(code, reason))
+        elif self.state == self.STATE_CLOSING:
+            self.dropConnection()
+
+    # From the registry, the delivery and the wheel.
+
+    def send_many(self, batch: Batch) -> int:
+        """See IConnection."""
+        return self._writer.publish(batch) if self.state == self.STATE_OPEN else 0
+
+    def kick(self, code: int, reason: str) -> None:
+        """See IConnection."""
+        self._end(closing.kicked(code, reason))
+
+    def shut_down(self) -> None:
+        """See IConnection."""
+        self._end(closing.SHUTDOWN)
+
+    def view(self) -> ConnectionView:
+        """See IConnection."""
+        around, facts = self.surroundings, self._session.facts
+        silent = around.wheel.now() - self._session.last_seen
+        return ConnectionView(
+            facts.connection_id,
+            facts.user_id,
+            facts.subjects,
+            facts.connected_at,
+            int(around.wall() - silent),
+            self._client_ip,
+        )
+
+    def due(self, now: float) -> None:
+        """See Watched."""
+        if now >= self._session.next_deadline:
+            self._perform(self._session.tick(now))
+        self._watch()
+
+    # Doing.
+
+    def _take_texts(self) -> None:
+        data, at, limit = self.data, 0, self.maxMessagePayloadSize
+        session = self._session
+        now = self.surroundings.wheel.now()
+        while found := next_text(data, at, limit):
+            text, at = found
+            self._perform(session.text(now, text))
+            if self.state != self.STATE_OPEN:
+                break
+        if at:
+            self.data = data[at:]
+
+    def _perform(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            kind = type(effect)
+            if kind is Send:
+                if effect is SEND_RATE_LIMITED:
+                    self.surroundings.counters.rate_limited.inc()
+                self._replies.append(effect.frame)  # type: ignore[union-attr]
+            elif kind is Emit:
+                event = effect.event  # type: ignore[union-attr]
+                if event.type is EventType.MESSAGE_RECEIVED:
+                    self.surroundings.counters.messages.inc()
+                self.surroundings.emitter.emit(event)
+            elif kind is Ping:
+                self.sendPing()
+            elif kind is Close:
+                ending = effect.closing  # type: ignore[union-attr]
+                self.sendCloseFrame(ending.code, ending.reason.encode("utf-8"))
+            elif kind is Drop:
+                self._writer.abort()
+        if self._replies and not self._reading:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._replies:
+            replies = b"".join(self._replies)
+            self._replies.clear()
+            self._writer.control(replies)
+
+    def _end(self, ending: Closing) -> None:
+        self._perform(self._session.close(self.surroundings.wheel.now(), ending))
+        self._watch()
+
+    def _overflowed(self) -> None:
+        """Within a send, so not now; the client does not read, so what waits for it is dropped."""
+        self.surroundings.later(self._end_slow)
+
+    def _end_slow(self) -> None:
+        self._writer.discard()
+        self._end(closing.SLOW_CONSUMER)
+
+    def _watch(self) -> None:
+        """Keep one place on the wheel, at the session's next deadline."""
+        wheel = self.surroundings.wheel
+        wheel.forget(self, self._slot)
+        deadline = self._session.next_deadline
+        self._slot = wheel.watch(self, deadline) if deadline < float("inf") else 0
+
+    def _summarize(self, ending: Closing) -> None:
+        session, around = self._session, self.surroundings
+        _log.info(
+            "connection closed",
+            connection_id=self.connection_id,
+            user_id=self.user_id,
+            client_ip=self._client_ip,
+            code=ending.code,
+            reason=ending.reason,
+            cause=ending.cause.value,
+            messages=session.messages,
+            seconds=round(around.wall() - session.facts.connected_at, 1),
+        )

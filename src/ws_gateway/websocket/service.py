@@ -1,0 +1,113 @@
+"""The client side as a service: opens the port, and in the end sees everybody out."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ws_gateway.domain.registry import Registry
+from ws_gateway.interfaces import IReadiness
+from ws_gateway.websocket.admit import Admission
+from ws_gateway.websocket.deadlines import Wheel
+from ws_gateway.websocket.listening import listen
+
+__all__ = ["WebSocketService"]
+
+_log = Logger()
+
+CLOSES_AT_ONCE = 200
+"""Connections that are told to close in one step of a stop .."""
+
+CLOSE_STEP = 0.05
+""".. and the seconds between two steps: 4,000 a second, so that they do not all come back at once."""
+
+
+@implementer(IReadiness)
+class WebSocketService(Service):
+    """See the module. `stop_listening` and `close_sessions` are stages of the gateway's stop."""
+
+    name = "websocket"
+
+    def __init__(
+        self,
+        reactor: Any,
+        description: str,
+        factory: Factory,
+        wheel: Wheel,
+        registry: Registry,
+        admission: Admission,
+        opened: Callable[[IListeningPort], None] = lambda port: None,
+    ) -> None:
+        self._reactor = reactor
+        self._description = description
+        self._factory = factory
+        self._wheel = wheel
+        self._registry = registry
+        self._admission = admission
+        self._opened = opened
+        self._port: IListeningPort | None = None
+        self._turning: Deferred[Any] | None = None
+
+    def privilegedStartService(self) -> None:
+        """Open the port while we still may; failing here ends the start.
+
+        :raises CannotListenError: the address is taken.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        if self._port is None:
+            opening = listen(self._reactor, self._description, self._factory)
+            opening.addCallback(self._have)
+            failures: list[Any] = []
+            opening.addErrback(failures.append)
+            if failures:
+                failures[0].raiseException()
+
+    def startService(self) -> None:
+        """Begin to accept."""
+        self.privilegedStartService()
+        super().startService()  # type: ignore[no-untyped-call]
+        self._turning = self._wheel.start()
+        self._turning.addErrback(lambda failure: _log.failure("the wheel of deadlines stopped", failure))
+
+    def stop_listening(self) -> Deferred[Any]:
+        """Accept nobody any more; handshakes under way get 503."""
+        self._admission.drain()
+        port, self._port = self._port, None
+        return succeed(None) if port is None else maybeDeferred(port.stopListening)
+
+    async def close_sessions(self) -> None:
+        """Close everybody with 1012, paced, and wait until all are gone."""
+        everyone = self._registry.everyone()
+        for begin in range(0, len(everyone), CLOSES_AT_ONCE):
+            for connection in everyone[begin : begin + CLOSES_AT_ONCE]:
+                connection.shut_down()
+            await self._pause()
+        while len(self._registry):
+            await self._pause()
+
+    def stopService(self) -> Any:
+        """Stop the wheel; by now nobody is connected."""
+        self._wheel.stop()
+        return super().stopService()  # type: ignore[no-untyped-call]
+
+    def readiness(self) -> tuple[str, str, str]:
+        """See IReadiness."""
+        if self._admission.draining:
+            return self.name, "failed", "the node stops"
+        if self._admission.full:
+            return self.name, "failed", "the node is full"
+        return self.name, "ok", ""
+
+    def _have(self, port: IListeningPort) -> None:
+        self._port = port
+        self._opened(port)
+
+    def _pause(self) -> Deferred[None]:
+        done: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self._reactor.callLater(CLOSE_STEP, done.callback, None)
+        return done
