@@ -1,0 +1,105 @@
+/* echo: how many frames a second go there and come back. Each connection keeps `depth` frames in flight; the replies
+ * that one read brings are answered by one write. What is in flight at the end must still come back. */
+#include "load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct echo {
+    struct histogram times;
+    uint64_t replies, in_flight;
+    bool sending, counting;
+};
+
+static void replied(struct load *load, struct conn *conn)
+{
+    struct echo *echo = load->command;
+    uint32_t depth = (uint32_t)load->options->depth;
+    if (conn->answered == depth) {
+        load_fault(load, FAULT_ORDER, "connection %u: more replies than frames", conn->id);
+        return;
+    }
+    uint64_t sent = conn->sent[(conn->sent_first + conn->answered++) % depth];
+    echo->in_flight--;
+    if (echo->counting) {
+        echo->replies++;
+        histogram_add(&echo->times, load->now - sent);
+    }
+}
+
+static void send_again(struct load *load, struct conn *conn)
+{
+    struct echo *echo = load->command;
+    uint32_t depth = (uint32_t)load->options->depth, frames = conn->answered;
+    if (!frames || !echo->sending)
+        return;
+    for (uint32_t i = 0; i < frames; i++)
+        conn->sent[(conn->sent_first + i) % depth] = load->now;
+    conn->sent_first = (conn->sent_first + frames) % depth;
+    conn->answered = 0;
+    echo->in_flight += frames;
+    load_send(load, conn, frames);
+}
+
+static uint8_t *make_frames(const struct options *options, uint32_t *size)
+{
+    size_t length = strlen(options->payload);
+    uint8_t *frames = need(malloc((length + CLIENT_HEAD_MAX) * (size_t)options->depth));
+    *size = (uint32_t)client_frame(frames, OP_TEXT, options->payload, length, 0x5ac3f01eu);
+    for (int i = 1; i < options->depth; i++)
+        memcpy(frames + (size_t)i * *size, frames, *size);
+    return frames;
+}
+
+static void turn_for(struct load *load, double seconds)
+{
+    uint64_t until = after_seconds(now_ns(), seconds);
+    while (now_ns() < until && !load_failed(load))
+        load_turn(load, until);
+}
+
+int run_echo(const struct options *options)
+{
+    struct load load;
+    struct echo *echo = need(calloc(1, sizeof *echo));
+    load_begin(&load, options);
+    uint8_t *frames = make_frames(options, &load.frame_size);
+    load.frame = frames;
+    load.frame_copies = (uint32_t)options->depth;
+    load.command = echo;
+    load.on_message = replied;
+    load.after_read = send_again;
+    for (int i = 0; i < options->connections; i++) {
+        load.conns[i].sent = need(calloc((size_t)options->depth, sizeof *load.conns[i].sent));
+        load.conns[i].answered = (uint32_t)options->depth; /* as if all had just come back */
+    }
+    double rate = 0, busy = 0;
+    if (load_open(&load)) {
+        echo->sending = true;
+        load.now = now_ns();
+        for (int i = 0; i < options->connections; i++)
+            send_again(&load, &load.conns[i]);
+        turn_for(&load, options->warmup);
+        echo->counting = true;
+        load_mark(&load);
+        uint64_t from = now_ns();
+        turn_for(&load, options->seconds);
+        rate = (double)echo->replies / ((double)(now_ns() - from) / 1e9);
+        busy = load_busy(&load);
+        echo->counting = echo->sending = false;
+        uint64_t deadline = after_seconds(now_ns(), DRAIN_SECONDS);
+        while (echo->in_flight && !load_failed(&load) && now_ns() < deadline)
+            load_turn(&load, deadline);
+        if (echo->in_flight)
+            load_fault(&load, FAULT_LOST, "%llu replies did not come", (unsigned long long)echo->in_flight);
+        load_close(&load);
+    }
+    printf("{\"command\": \"%s\", \"connections\": %d, \"depth\": %d, \"payload_bytes\": %zu, \"replies\": %llu, "
+           "\"rate\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"generator_busy\": %.2f",
+           options->command, options->connections, options->depth, strlen(options->payload),
+           (unsigned long long)echo->replies, rate, histogram_ms(&echo->times, 0.5),
+           histogram_ms(&echo->times, 0.99), busy);
+    free(echo);
+    free(frames);
+    return load_end(&load);
+}
