@@ -1,0 +1,88 @@
+"""The load generator: built on the spot from `wsload/`, run for one measurement at a time."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+__all__ = ["Generator", "GeneratorFailed", "build"]
+
+SOURCES = Path(__file__).parent / "wsload"
+LIMIT_SECONDS = 1200
+
+
+class GeneratorFailed(Exception):
+    """A measurement with errors, or none at all. The text says which."""
+
+
+def build(directory: Path) -> Path:
+    """Compile the generator, if a source is newer than the program.
+
+    :raises GeneratorFailed: no compiler, or it refused.
+    """
+    program = directory / "wsload"
+    sources = sorted(SOURCES.glob("*.[ch]"))
+    newest = max(source.stat().st_mtime for source in sources)
+    if program.exists() and program.stat().st_mtime > newest:
+        return program
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise GeneratorFailed("no C compiler: install gcc (Debian: apt-get install gcc libc6-dev)")
+    directory.mkdir(parents=True, exist_ok=True)
+    units = [str(source) for source in sources if source.suffix == ".c"]
+    done = subprocess.run(
+        [compiler, "-O2", "-Wall", "-Wextra", "-o", str(program), *units], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise GeneratorFailed(f"the generator does not compile:\n{done.stderr}")
+    return program
+
+
+@frozen
+class Generator:
+    """Runs the program.
+
+    :ivar prefix: what pins it to its core.
+    """
+
+    _program: Path
+    _prefix: Sequence[str] = field(factory=tuple)
+
+    def measure(self, command: str, *arguments: str) -> dict[str, Any]:
+        """One measurement.
+
+        :returns: what the program says about it.
+        :raises GeneratorFailed: anything went wrong, be it on one connection only.
+        """
+        return self._run([*self._prefix, str(self._program), command, *arguments])[-1]
+
+    def limits(self, server_cpu: int | None, client_cpu: int | None, seconds: float) -> list[dict[str, Any]]:
+        """What the generator itself can do, against a server that costs next to nothing."""
+        arguments = ["--seconds", str(seconds)]
+        for option, cpu in (("--server-cpu", server_cpu), ("--client-cpu", client_cpu)):
+            if cpu is not None:
+                arguments += [option, str(cpu)]
+        return self._run([str(self._program), "selftest", *arguments])
+
+    def _run(self, command: list[str]) -> list[dict[str, Any]]:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            output, complaints = process.communicate(timeout=LIMIT_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        results = [json.loads(line) for line in output.splitlines()]
+        errors = [
+            f"{kind} ({seen['count']}): {seen['first']}"
+            for result in results
+            for kind, seen in result.get("errors", {}).items()
+        ]
+        if process.returncode or errors or not results:
+            what = "; ".join(errors) or complaints.strip() or f"exit status {process.returncode}"
+            raise GeneratorFailed(what)
+        return results
