@@ -1,0 +1,41 @@
+"""How often something may be said, and how much was left unsaid."""
+
+__all__ = ["Throttle"]
+
+
+class Throttle:
+    """Lets one through in each interval and counts the others, for log lines that a flood would repeat.
+
+        suppressed = self._throttle.admit(self._clock.seconds())
+        if suppressed is not None:
+            _log.warn("the queue is full ({suppressed} more of this kind)", suppressed=suppressed)
+
+    :param interval: seconds between two that are let through.
+    """
+
+    __slots__ = ("_interval", "_next", "_suppressed")
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._next: float | None = None
+        self._suppressed = 0
+
+    def admit(self, now: float) -> int | None:
+        """Ask for one more.
+
+        :param now: seconds, never running backwards.
+        :returns: None to keep silent; otherwise how many were kept silent since the last one let through.
+        """
+        if self._next is not None and now < self._next:
+            self._suppressed += 1
+            return None
+        self._next = now + self._interval
+        return self.settle()
+
+    def settle(self) -> int:
+        """How many were kept silent since the last one that was let through; counting starts again.
+
+        For the owner's end, so that none goes untold.
+        """
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed

@@ -1,0 +1,38 @@
+"""While we go down, a further signal to stop changes nothing.
+
+Twisted's reactor answers a second SIGTERM by trying to stop once more, which is an error with a traceback.
+"""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+__all__ = ["absorb_stop_signals"]
+
+_log = Logger()
+
+
+class _CallsFromThread(Protocol):
+    def callFromThread(self, callable: Callable[[], object]) -> None: ...
+
+
+def absorb_stop_signals(
+    reactor: _CallsFromThread, install: Callable[[signal.Signals, Any], object] = signal.signal
+) -> None:
+    """Take SIGTERM and SIGINT from the reactor, for the rest of the process's life.
+
+    How the process ends is settled by the first signal and stays so. The first stage of the way down.
+
+    :param reactor: where the log line is written: a signal may come in the middle of anything.
+    :param install: `signal.signal`, which works in the main thread only.
+    """
+
+    def absorb(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        reactor.callFromThread(lambda: _log.info("{signal}: stopping already", signal=name))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        install(number, absorb)
