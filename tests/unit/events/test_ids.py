@@ -1,0 +1,65 @@
+"""Event ids."""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ws_gateway.events.ids import EventIds
+
+
+class EventIdsTests(SynchronousTestCase):
+    """UUIDv7, unique and in order."""
+
+    def setUp(self) -> None:
+        self.ms = 1_700_000_000_000
+        self.ids = EventIds(random.Random(7).getrandbits, lambda: self.ms)
+
+    def test_form(self) -> None:
+        """An id is a UUID of version 7 that carries the milliseconds."""
+        parsed = uuid.UUID(self.ids())
+        self.assertEqual(parsed.version, 7)
+        self.assertEqual(parsed.variant, uuid.RFC_4122)
+        self.assertEqual(parsed.int >> 80, self.ms)
+
+    def test_canonical_text(self) -> None:
+        """The text is the canonical one, also with leading zeros."""
+        ids = EventIds(lambda bits: 1, lambda: 1)
+        self.assertEqual(ids(), "00000000-0001-7000-8000-000000000001")
+        self.assertEqual(ids(), "00000000-0001-7000-8000-000000000003")
+
+    def test_order_within_a_millisecond(self) -> None:
+        """Ids of one millisecond sort in the order in which they were made, and none repeats."""
+        made = [self.ids() for _ in range(10_000)]
+        self.assertEqual(made, sorted(set(made)))
+
+    def test_order_over_time(self) -> None:
+        """A later millisecond sorts after an earlier one."""
+        made = []
+        for _ in range(1_000):
+            self.ms += 1
+            made.append(self.ids())
+        self.assertEqual(made, sorted(set(made)))
+
+    def test_clock_goes_back(self) -> None:
+        """A clock that goes back does not disturb the order."""
+        before = self.ids()
+        self.ms -= 3_600_000
+        self.assertLess(before, self.ids())
+
+    def test_random_part_runs_over(self) -> None:
+        """When no random number is left in a millisecond, the next one is borrowed."""
+        ids = EventIds(lambda bits: (1 << bits) - 1, lambda: 5)
+        first = ids()
+        ids._tail = (1 << 74) - 2
+        second = ids()
+        self.assertEqual(uuid.UUID(second).int >> 80, 6)
+        self.assertLess(first, second)
+        self.assertEqual(uuid.UUID(second).version, 7)
+
+    def test_processes_differ(self) -> None:
+        """Two processes in the same millisecond make different ids."""
+        other = EventIds(random.Random(8).getrandbits, lambda: self.ms)
+        self.assertNotEqual(self.ids(), other())
