@@ -26,10 +26,13 @@ from ws_gateway.interfaces import IConnection, ICounter, IDelivery, IMetrics
 
 __all__ = ["Delivery"]
 
-CHECK_EVERY = 256
+CHECK_EVERY = 64
 """Connections between two looks at the clock."""
 
 Target = tuple[tuple[str, ...], frozenset[str]]
+
+Part = tuple[Batch, list[int], list[IConnection]]
+"""What goes out: a batch, the places of its publications in the whole turn, and who gets it."""
 
 
 @define(eq=False)
@@ -41,6 +44,29 @@ class _Call:
     done: Deferred[list[int]] = field(factory=Deferred)
 
 
+class _Slice:
+    """How long one turn may go on; the clock is looked at only now and then."""
+
+    __slots__ = ("_end", "_now", "_seconds", "_until_look")
+
+    def __init__(self, now: Callable[[], float], seconds: float) -> None:
+        self._now = now
+        self._seconds = seconds
+        self.begin()
+
+    def begin(self) -> None:
+        self._end = self._now() + self._seconds
+        self._until_look = CHECK_EVERY
+
+    def over(self, connections: int) -> bool:
+        """Whether to stop here, after work for so many more connections."""
+        self._until_look -= connections
+        if self._until_look > 0:
+            return False
+        self._until_look = CHECK_EVERY
+        return self._now() >= self._end
+
+
 @implementer(IDelivery)
 class Delivery:
     """See the module.
@@ -49,6 +75,7 @@ class Delivery:
     :param now: monotonic seconds.
     :param slice_seconds: how long one turn may hand out.
     :param max_bytes: payload bytes that may wait; more is refused.
+    :param max_waiting: publications that may wait; more are refused.
     """
 
     def __init__(
@@ -59,17 +86,19 @@ class Delivery:
         metrics: IMetrics,
         slice_seconds: float = 0.010,
         max_bytes: int = 64 * 1024 * 1024,
+        max_waiting: int = 100_000,
     ) -> None:
         self._registry = registry
         self._later = later
         self._now = now
         self._slice = slice_seconds
         self._max_bytes = max_bytes
+        self._max_waiting = max_waiting
         self._calls: deque[_Call] = deque()
         self._bytes = 0
+        self._waiting = 0
         self._running: Iterator[None] | None = None
         self._scheduled = False
-        self._published: ICounter = metrics.counter("publish_total", "Publications taken from the backend.")
         self._delivered: ICounter = metrics.counter(
             "publish_deliveries_total", "Publications queued to connections."
         )
@@ -77,17 +106,21 @@ class Delivery:
             "publish_overloaded_total", "Publications refused because too much was waiting."
         )
         metrics.gauge("publish_waiting_bytes", "Payload bytes waiting to be handed out.", lambda: self._bytes)
+        metrics.gauge("publish_waiting", "Publications waiting to be handed out.", lambda: self._waiting)
 
     def deliver(self, publications: Sequence[Publication]) -> Deferred[list[int]]:
         """See IDelivery."""
         size = sum([len(publication.payload) for publication in publications])
-        if self._bytes and self._bytes + size > self._max_bytes:
+        # Whatever comes alone is taken: what a single call may bring is limited where it comes in.
+        if self._waiting and (
+            self._bytes + size > self._max_bytes or self._waiting + len(publications) > self._max_waiting
+        ):
             self._refused.inc(len(publications))
             return fail(Overloaded("too many publications are waiting"))
         call = _Call(publications, size)
         self._bytes += size
+        self._waiting += len(publications)
         self._calls.append(call)
-        self._published.inc(len(publications))
         if not self._scheduled:
             self._scheduled = True
             self._later(self._turn)
@@ -114,38 +147,39 @@ class Delivery:
             yield from self._send(calls)
         except Exception as error:  # a defect of ours: whoever published learns of it, the street stays open
             for call in calls:
-                self._bytes -= call.size
+                self._settle(call)
                 call.done.errback(error)
 
     def _send(self, calls: Sequence[_Call]) -> Iterator[None]:
         publications = [publication for call in calls for publication in call.publications]
         sent = [0] * len(publications)
-        end = self._now() + self._slice
-        until_look = CHECK_EVERY
-        for batch, places, connections in self._parts(publications):
+        turn = _Slice(self._now, self._slice)
+        for part in self._parts(publications, turn):
+            if part is None:
+                yield
+                turn.begin()
+                continue
+            batch, places, connections = part
             whole = 0
-            for connection in connections:
-                taken = connection.send_many(batch)
-                if taken == len(places):
-                    whole += 1
-                else:
-                    for place in places[:taken]:
-                        sent[place] += 1
-                until_look -= 1
-                if not until_look:
-                    until_look = CHECK_EVERY
-                    if self._now() >= end:
-                        yield
-                        end = self._now() + self._slice
+            for start in range(0, len(connections), CHECK_EVERY):
+                some = connections[start : start + CHECK_EVERY]
+                for connection in some:
+                    taken = connection.send_many(batch)
+                    if taken == len(places):
+                        whole += 1
+                    else:
+                        for place in places[:taken]:
+                            sent[place] += 1
+                if turn.over(len(some)):
+                    yield
+                    turn.begin()
             for place in places:
                 sent[place] += whole
         self._delivered.inc(sum(sent))
         self._answer(calls, sent)
 
-    def _parts(
-        self, publications: Sequence[Publication]
-    ) -> Iterator[tuple[Batch, list[int], list[IConnection]]]:
-        """What goes out: (batch, the places of its publications, who gets it)."""
+    def _parts(self, publications: Sequence[Publication], turn: _Slice) -> Iterator[Part | None]:
+        """What goes out, in parts. None is a place to pause, where finding out takes longer than a slice."""
         outgoings = [Outgoing(publication.payload) for publication in publications]
         groups: dict[Target, list[int]] = {}
         for place, publication in enumerate(publications):
@@ -157,11 +191,16 @@ class Delivery:
         reached: dict[IConnection, list[int]] = {}
         group_places = list(groups.values())
         for number, target in enumerate(groups):
-            for connection in self._members(target):
+            members = self._members(target)
+            for connection in members:
                 reached.setdefault(connection, []).append(number)
+            if turn.over(len(members)):
+                yield None
         shared: dict[tuple[int, ...], list[IConnection]] = {}
         for connection, numbers in reached.items():
             shared.setdefault(tuple(numbers), []).append(connection)
+            if turn.over(1):
+                yield None
         for numbers_key, connections in shared.items():
             places = sorted(place for number in numbers_key for place in group_places[number])
             yield Batch([outgoings[place] for place in places]), places, connections
@@ -182,6 +221,11 @@ class Delivery:
         at = 0
         for call in calls:
             end = at + len(call.publications)
-            self._bytes -= call.size
+            self._settle(call)
             call.done.callback(list(sent[at:end]))
             at = end
+
+    def _settle(self, call: _Call) -> None:
+        """A call waits no longer."""
+        self._bytes -= call.size
+        self._waiting -= len(call.publications)

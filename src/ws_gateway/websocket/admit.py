@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from attrs import field, frozen
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from ws_gateway.domain.addresses import Network, client_address
 from ws_gateway.domain.closing import UNAUTHORIZED_CODE, USER_FULL_CODE
@@ -16,7 +17,7 @@ from ws_gateway.domain.origins import OriginRule
 from ws_gateway.domain.registry import Registry
 from ws_gateway.domain.trace import valid_traceparent
 from ws_gateway.errors import HandshakeRefused, KeysUnavailable, RefusalReason
-from ws_gateway.interfaces import IAuthenticator, IMetrics, ISubjectPolicy
+from ws_gateway.interfaces import IAuthenticator, IMetrics, IReadiness, ISubjectPolicy
 from ws_gateway.websocket.answers import close_answer, is_key, problem_answer
 from ws_gateway.websocket.head import BadHead, Head
 
@@ -88,6 +89,7 @@ class AdmissionRules:
     trusted_proxies: tuple[Network, ...] = ()
 
 
+@implementer(IReadiness)
 class Admission:
     """See the module."""
 
@@ -103,6 +105,7 @@ class Admission:
         self._authenticator = authenticator
         self._policy = policy
         self._registry = registry
+        self._leaving = False
         self._draining = False
         self._paths = (rules.path, rules.path.rstrip("/") + "/")
         self._refusals = {
@@ -112,19 +115,26 @@ class Admission:
             for reason in RefusalReason
         }
 
+    def announce(self) -> None:
+        """The node is about to stop: `/ready` says so, whoever comes is still let in."""
+        self._leaving = True
+
     def drain(self) -> None:
         """From now on nobody is let in."""
         self._draining = True
 
-    @property
-    def full(self) -> bool:
-        """Has the node reached its limit?"""
-        return len(self._registry) >= self._rules.max_connections
+    def readiness(self) -> tuple[str, str, str]:
+        """See IReadiness."""
+        if self._leaving:
+            return "websocket", "failed", "the node stops"
+        if self._full:
+            return "websocket", "failed", "the node is full"
+        return "websocket", "ok", ""
 
     @property
-    def draining(self) -> bool:
-        """Has the node begun to stop?"""
-        return self._draining
+    def _full(self) -> bool:
+        """Has the node reached its limit?"""
+        return len(self._registry) >= self._rules.max_connections
 
     def concerns(self, head: Head) -> bool:
         """Is this head for us, whatever it wants?"""
@@ -196,7 +206,7 @@ class Admission:
     def _check_room(self) -> None:
         if self._draining:
             raise Refused(RefusalReason.DRAINING, _DRAINING)
-        if self.full:
+        if self._full:
             raise Refused(RefusalReason.FULL, _FULL)
 
     def _handshake_key(self, head: Head) -> str:

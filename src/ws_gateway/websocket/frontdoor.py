@@ -54,14 +54,12 @@ class House:
     """What every door of one gateway shares.
 
     :ivar open: builds the WebSocket protocol of an admitted client.
-    :ivar site: builds the HTTP side of a connection.
     :ivar handshake_timeout: seconds from accept to a complete, judged head.
     :ivar close_timeout: seconds that a refused client has to go away.
     """
 
     admission: Admission
     open: Callable[[Admitted], Protocol]
-    site: Factory
     wheel: Wheel
     handshake_timeout: float = 10
     close_timeout: float = 5
@@ -93,8 +91,9 @@ class FrontDoor(Protocol):
 
     transport: Any
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, site: Any) -> None:
         self._house = house
+        self._site = site
         self._data = b""
         self._slot = 0
         self._accepted = 0.0
@@ -115,7 +114,7 @@ class FrontDoor(Protocol):
         try:
             head = parse_head(data[:end] if end else data)
         except ForeignMethod:
-            self._to(self._house.site.buildProtocol(self.transport.getPeer()))
+            self._to(self._site.buildProtocol(self.transport.getPeer()))
         except BadHead:
             self._refuse(_BAD, RefusalReason.BAD_REQUEST)
         else:
@@ -133,7 +132,7 @@ class FrontDoor(Protocol):
     def _decide(self, head: Head, rest: bytes) -> None:
         house = self._house
         if not house.admission.concerns(head):
-            self._to(house.site.buildProtocol(self.transport.getPeer()))
+            self._to(self._site.buildProtocol(self.transport.getPeer()))
             return
         self._data = b""
         self._to(Entrance(house, head, rest, self._accepted + house.handshake_timeout))
@@ -279,13 +278,17 @@ class Leaving(Protocol):
 
 
 class FrontDoorFactory(Factory):
-    """Makes a door for every connection."""
+    """Makes a door for every connection.
+
+    :param site: builds the HTTP side of a connection.
+    """
 
     noisy = False
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, site: Any) -> None:
         self._house = house
+        self._site = site
 
     def buildProtocol(self, addr: object) -> FrontDoor:
         """A new connection."""
-        return FrontDoor(self._house)
+        return FrontDoor(self._house, self._site)

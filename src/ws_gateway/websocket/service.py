@@ -1,6 +1,8 @@
-"""The client side as a service: opens the port, and in the end sees everybody out."""
+"""The client side as a service: opens the port, and in the end sees everybody out.
 
-from collections.abc import Callable
+`announce`, `stop_listening` and `close_sessions` are stages of the gateway's stop, in this order.
+"""
+
 from typing import Any
 
 from twisted.application.service import Service
@@ -8,10 +10,8 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from ws_gateway.domain.registry import Registry
-from ws_gateway.interfaces import IReadiness
 from ws_gateway.websocket.admit import Admission
 from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.listening import listen
@@ -27,9 +27,12 @@ CLOSE_STEP = 0.05
 """.. and the seconds between two steps: 4,000 a second, so that they do not all come back at once."""
 
 
-@implementer(IReadiness)
 class WebSocketService(Service):
-    """See the module. `stop_listening` and `close_sessions` are stages of the gateway's stop."""
+    """See the module.
+
+    :param description: where to listen, as a Twisted endpoint string.
+    :param drain_seconds: `SHUTDOWN_DRAIN_SECONDS`.
+    """
 
     name = "websocket"
 
@@ -41,7 +44,7 @@ class WebSocketService(Service):
         wheel: Wheel,
         registry: Registry,
         admission: Admission,
-        opened: Callable[[IListeningPort], None] = lambda port: None,
+        drain_seconds: float = 0,
     ) -> None:
         self._reactor = reactor
         self._description = description
@@ -49,7 +52,7 @@ class WebSocketService(Service):
         self._wheel = wheel
         self._registry = registry
         self._admission = admission
-        self._opened = opened
+        self._drain_seconds = drain_seconds
         self._port: IListeningPort | None = None
         self._turning: Deferred[Any] | None = None
 
@@ -74,8 +77,14 @@ class WebSocketService(Service):
         self._turning = self._wheel.start()
         self._turning.addErrback(lambda failure: _log.failure("the wheel of deadlines stopped", failure))
 
+    async def announce(self) -> None:
+        """Tell the load balancer that we go, and serve whom it still sends (`SHUTDOWN_DRAIN_SECONDS`)."""
+        self._admission.announce()
+        if self._drain_seconds:
+            await self._pause(self._drain_seconds)
+
     def stop_listening(self) -> Deferred[Any]:
-        """Accept nobody any more; handshakes under way get 503."""
+        """Accept nobody any more; handshakes on connections that are open already get 503."""
         self._admission.drain()
         port, self._port = self._port, None
         return succeed(None) if port is None else maybeDeferred(port.stopListening)
@@ -95,19 +104,12 @@ class WebSocketService(Service):
         self._wheel.stop()
         return super().stopService()  # type: ignore[no-untyped-call]
 
-    def readiness(self) -> tuple[str, str, str]:
-        """See IReadiness."""
-        if self._admission.draining:
-            return self.name, "failed", "the node stops"
-        if self._admission.full:
-            return self.name, "failed", "the node is full"
-        return self.name, "ok", ""
-
     def _have(self, port: IListeningPort) -> None:
         self._port = port
-        self._opened(port)
+        address = port.getHost()
+        _log.info("listening on {address}", address=str(address), port=getattr(address, "port", None))
 
-    def _pause(self) -> Deferred[None]:
+    def _pause(self, seconds: float = CLOSE_STEP) -> Deferred[None]:
         done: Deferred[None] = Deferred(lambda _: call.cancel())
-        call = self._reactor.callLater(CLOSE_STEP, done.callback, None)
+        call = self._reactor.callLater(seconds, done.callback, None)
         return done

@@ -1,0 +1,327 @@
+"""The composition root: reads the settings, builds every part and draws the arrows between them.
+
+    twistd ws-gateway --mode terminator
+
+Modes are rows in a table, not branches: what a mode or `EVENTS_MODE` switches on stands in MODES and SINKS.
+Nobody else constructs a service, reads the environment or touches the process.
+"""
+
+import os
+import random
+import resource
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger, LogLevel
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+
+from ws_gateway import __version__, options
+from ws_gateway.auth.claims import ClaimRules
+from ws_gateway.auth.jwt import JwtAuthenticator
+from ws_gateway.auth.keys import SecretKeys, StaticKeys
+from ws_gateway.auth.policy import ClaimsPolicy
+from ws_gateway.config import Settings, load
+from ws_gateway.config import tree as settings_of
+from ws_gateway.domain import codec
+from ws_gateway.domain.delivery import Delivery
+from ws_gateway.domain.messages import EventType
+from ws_gateway.domain.ordering import ordering_rule
+from ws_gateway.domain.origins import OriginRule
+from ws_gateway.domain.registry import Registry
+from ws_gateway.domain.retry import Backoff
+from ws_gateway.domain.session import SessionRules
+from ws_gateway.errors import ConfigError
+from ws_gateway.events.ids import EventIds
+from ws_gateway.events.limits import PipelineLimits
+from ws_gateway.events.pipeline import EventPipeline
+from ws_gateway.events.webhook import webhook_sink
+from ws_gateway.interfaces import IAuthenticator, IEventSink, IMetrics
+from ws_gateway.ops.lifecycle import Stage, StagedService
+from ws_gateway.ops.log_routes import route_logs
+from ws_gateway.ops.logs import FORMATS, ByteStream, filtered
+from ws_gateway.ops.metrics import PrometheusMetrics
+from ws_gateway.ops.signals import absorb_stop_signals
+from ws_gateway.web.limits import HttpLimits
+from ws_gateway.web.site import GatewaySite
+from ws_gateway.web.tree import build_root
+from ws_gateway.websocket.admit import Admission, AdmissionRules
+from ws_gateway.websocket.deadlines import Wheel
+from ws_gateway.websocket.factory import ConnectionFactory
+from ws_gateway.websocket.frontdoor import FrontDoorFactory, House
+from ws_gateway.websocket.queue import DropStrategy, QueueLimits
+from ws_gateway.websocket.service import WebSocketService
+from ws_gateway.websocket.surroundings import Counters, Surroundings
+from ws_gateway.websocket.upgrade import UpgradeResource
+
+__all__ = ["Options", "makeService"]
+
+_log = Logger()
+
+RESERVED_DESCRIPTORS = 200
+"""What a node keeps for HTTP, webhooks and its own files when it computes `WS_MAX_CONNECTIONS`."""
+
+MOST_DESCRIPTORS = 1_048_576
+
+
+class Options(options.Options):
+    """The command line and the environment, judged before anything is built.
+
+    :ivar settings: all settings; `warnings`: what an operator should know; `authenticator`: its keys loaded.
+    """
+
+    settings: Settings
+    warnings: list[str]
+    authenticator: IAuthenticator
+
+    def postOptions(self) -> None:
+        """Judge everything that can be judged without a network.
+
+        :raises UsageError: one line for each thing that is wrong.
+        """
+        try:
+            self.settings, self.warnings = load(os.environ, self.overrides, _read_text)
+            self.authenticator = _authenticator(self.settings.token, time.time)
+        except ConfigError as error:
+            lines = ["the gateway cannot start:", *error.problems]
+            raise usage.UsageError("\n".join(lines)) from None
+
+
+def makeService(config: Options, reactor: Any = None) -> StagedService:
+    """Build the gateway.
+
+    :param config: parsed options.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    settings = config.settings
+    wall = time.time
+    metrics = PrometheusMetrics(version=__version__)
+    registry = Registry()
+    delivery = Delivery(registry, lambda call: reactor.callLater(0, call), time.monotonic, metrics)
+    pipeline = _pipeline(settings, reactor, metrics)
+    wheel = Wheel(reactor)
+    admission = Admission(
+        _admission_rules(settings),
+        config.authenticator,
+        ClaimsPolicy(
+            settings.subjects.user_prefix, settings.subjects.max_subjects, settings.subjects.channels_open
+        ),
+        registry,
+        metrics,
+    )
+    surroundings = Surroundings(
+        registry=registry,
+        emitter=pipeline,
+        wheel=wheel,
+        rules=_session_rules(settings),
+        queue_limits=QueueLimits(
+            settings.client_queue.size,
+            settings.client_queue.max_bytes,
+            DropStrategy(settings.client_queue.drop_strategy),
+        ),
+        counters=Counters.of(metrics),
+        node_id=settings.node.node_id or socket.gethostname(),
+        wall=wall,
+        later=lambda call: reactor.callLater(0, call),
+        random=random.random,
+        new_id=lambda: str(uuid.uuid4()),
+        events_client_ip=settings.events.client_ip,
+    )
+    metrics.gauge("ws_connections", "Connections that are open.", lambda: len(registry))
+    metrics.gauge("ws_subjects", "Subjects that somebody listens to.", registry.subject_count)
+
+    connections = ConnectionFactory(
+        surroundings, reactor, settings.connection.max_message_bytes, settings.connection.compression
+    )
+    house = House(
+        admission,
+        connections.open,
+        wheel,
+        settings.admission.handshake_timeout_seconds,
+        settings.connection.close_timeout_seconds,
+    )
+    limits = HttpLimits(settings.http.max_body_bytes, settings.http.keepalive_seconds)
+    root = build_root(
+        delivery=delivery,
+        directory=registry,
+        readiness=[admission, pipeline],
+        metrics=metrics,
+        render_metrics=metrics.render,
+        api_keys=settings.http.api_keys,
+        metrics_token=settings.ops.metrics_token,
+        clock=reactor,
+        limits=limits,
+        upgrade=UpgradeResource(house),
+        ws_path=settings.listen.path,
+    )
+    site = GatewaySite(root, reactor, limits, metrics)
+    listener = WebSocketService(
+        reactor,
+        settings.listen.description,
+        FrontDoorFactory(house, site),
+        wheel,
+        registry,
+        admission,
+        settings.node.shutdown_drain_seconds,
+    )
+    gateway = StagedService(
+        reactor,
+        settings.node.shutdown_grace_seconds,
+        [
+            Stage("signals", lambda: absorb_stop_signals(reactor)),
+            Stage("announce", lambda: Deferred.fromCoroutine(listener.announce())),
+            Stage("listener", listener.stop_listening),
+            Stage("sessions", lambda: Deferred.fromCoroutine(listener.close_sessions())),
+            Stage("events", pipeline.drain),
+        ],
+        adopted=lambda application: _begin_logging(application, config),
+    )
+    pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    listener.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    return gateway
+
+
+def _webhook(settings: Settings, reactor: Any, metrics: IMetrics) -> IEventSink:
+    webhook = settings.webhook
+    assert webhook.url is not None  # the settings were checked for this mode
+    return webhook_sink(
+        reactor,
+        webhook.url,
+        [secret for secret in (webhook.secret, webhook.secret_previous) if secret],
+        time.time,
+        webhook.timeout_seconds,
+        webhook.concurrency,
+        webhook.connection_max_age_seconds,
+        f"ws-gateway/{__version__}",
+        metrics,
+    )
+
+
+SinkMaker = Callable[[Settings, Any, IMetrics], IEventSink]
+
+SINKS: Mapping[str, SinkMaker] = {"webhook": _webhook}
+"""How each sink is made."""
+
+MODES: Mapping[str, tuple[str, ...]] = {"webhook": ("webhook",), "none": ()}
+"""Which sinks each `EVENTS_MODE` feeds."""
+
+
+def _pipeline(settings: Settings, reactor: Any, metrics: IMetrics) -> EventPipeline:
+    events, webhook = settings.events, settings.webhook
+
+    def wall_ms() -> int:
+        return time.time_ns() // 1_000_000
+
+    return EventPipeline(
+        [SINKS[name](settings, reactor, metrics) for name in MODES[events.mode]],
+        codec.encode_event,
+        EventIds(random.SystemRandom().getrandbits, wall_ms),
+        reactor,
+        wall_ms,
+        random.random,
+        metrics,
+        PipelineLimits(
+            max_bytes=events.queue_max_bytes,
+            max_per_key=events.queue_max_per_key,
+            concurrency=webhook.concurrency,
+            attempts=webhook.retry_attempts,
+            backoff=Backoff(webhook.retry_base_seconds, webhook.retry_max_seconds),
+        ),
+        frozenset(EventType(name) for name in events.types),
+    )
+
+
+def _authenticator(token: settings_of.Token, wall: Callable[[], float]) -> IAuthenticator:
+    """The one that judges tokens, with its keys loaded.
+
+    :raises ConfigError: the key does not fit the algorithms.
+    """
+    label = (
+        "JWT_SECRET" if token.secret else "JWT_PUBLIC_KEY_FILE" if token.public_key_file else "JWT_PUBLIC_KEY"
+    )
+    try:
+        if token.secret:
+            keys: SecretKeys | StaticKeys = SecretKeys(token.secret, token.algorithms)
+        else:
+            keys = StaticKeys(token.public_key or "", token.algorithms)
+    except ValueError as error:
+        raise ConfigError(
+            [f"{label} cannot be used with JWT_ALG={','.join(token.algorithms)}: {error}"]
+        ) from None
+    rules = ClaimRules(
+        issuer=token.issuer,
+        audience=token.audience,
+        leeway=token.leeway,
+        require_exp=token.require_exp,
+        user_id_claim=token.user_id_claim,
+        subjects_claim=token.subjects_claim,
+        forward_claims=token.forward_claims,
+    )
+    return JwtAuthenticator(keys, token.algorithms, wall, rules)
+
+
+def _admission_rules(settings: Settings) -> AdmissionRules:
+    limits = settings.admission
+    return AdmissionRules(
+        path=settings.listen.path,
+        max_connections=limits.max_connections or max(1, _descriptors() - RESERVED_DESCRIPTORS),
+        max_per_user=limits.max_connections_per_user,
+        origins=OriginRule(limits.allowed_origins),
+        trusted_proxies=settings.listen.trusted_proxies,
+    )
+
+
+def _session_rules(settings: Settings) -> SessionRules:
+    connection, ordering = settings.connection, settings.ordering
+    return SessionRules(
+        rate_limit=connection.rate_limit_per_sec,
+        rate_burst=connection.rate_limit_burst,
+        rate_close_after=connection.rate_limit_close_after,
+        ping_interval=connection.ping_interval_seconds,
+        ping_timeout=connection.ping_timeout_seconds,
+        close_timeout=connection.close_timeout_seconds,
+        max_age=connection.max_age_seconds,
+        ordering=ordering_rule(ordering.strategy, ordering.topic_field, ordering.subject_source),
+        ordering_strategy=ordering.strategy,
+    )
+
+
+def _descriptors() -> int:
+    """How many descriptors we may have, after taking all that the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+def _begin_logging(application: Any, config: Options) -> None:
+    """Every line from here on is ours, and the first ones tell what the settings gave reason to tell."""
+    ops = config.settings.ops
+    level = LogLevel.levelWithName(ops.log_level)
+    observer = filtered(FORMATS[ops.log_format](_log_stream(config.parent)), level)
+    route_logs(application, observer, level)
+    for warning in config.warnings:
+        _log.warn("{warning}", warning=warning)
+
+
+def _log_stream(twistd: Any) -> ByteStream:
+    """Standard output, or twistd's log file when it runs as a daemon or was told of one."""
+    if twistd is not None and (twistd["logfile"] or not twistd["nodaemon"]):
+        path = twistd["logfile"] or "twistd.log"
+        if path != "-":
+            log_file: ByteStream = LogFile.fromFullPath(path, rotateLength=None, defaultMode=0o640)
+            return log_file
+    return sys.stdout.buffer
+
+
+def _read_text(path: str) -> str:
+    return Path(path).read_text("utf-8")
