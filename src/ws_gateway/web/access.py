@@ -1,0 +1,32 @@
+"""One log line for each request: never the query, which may hold a token, and never a header or a body."""
+
+from twisted.logger import Logger
+
+__all__ = ["log_access"]
+
+_log = Logger()
+
+_PROBES = frozenset({b"/health", b"/ready", b"/metrics"})
+
+_MOST_METHOD_BYTES = 32
+_MOST_PATH_BYTES = 256
+
+
+def log_access(
+    method: bytes, path: bytes, status: int, size: int, seconds: float, gone: bool = False
+) -> None:
+    """Write the line of one request; probes are at debug.
+
+    :param path: without the query, as the peer wrote it.
+    :param size: bytes of the answer's body.
+    :param gone: the peer left before the answer was complete.
+    """
+    write = _log.debug if path in _PROBES else _log.info
+    write(
+        "{method} {path} left unanswered" if gone else "{method} {path} {status}",
+        method=method[:_MOST_METHOD_BYTES].decode("ascii", "backslashreplace"),
+        path=path[:_MOST_PATH_BYTES].decode("ascii", "backslashreplace"),
+        status=status,
+        bytes=size,
+        milliseconds=round(seconds * 1000, 2),
+    )

@@ -1,0 +1,41 @@
+"""`GET /metrics`: for Prometheus, in the form that its `Accept` asks for."""
+
+from collections.abc import Callable
+
+from twisted.web.server import Request
+
+from ws_gateway.web.guard import KeyRing, bearer_tokens
+from ws_gateway.web.problem import Problem
+from ws_gateway.web.resource import ApiResource
+
+__all__ = ["Metrics", "RenderMetrics"]
+
+RenderMetrics = Callable[[str | None], tuple[bytes, str]]
+"""From an `Accept` header, or None, to a body and its content type."""
+
+_TOKEN_ASKED = Problem(
+    401,
+    "the metrics token is missing or wrong",
+    headers=((b"WWW-Authenticate", b'Bearer realm="ws-gateway metrics"'),),
+)
+
+
+class Metrics(ApiResource):
+    """Shows all instruments.
+
+    :param token: what a bearer token has to fit; None: everybody may look.
+    """
+
+    def __init__(self, render_metrics: RenderMetrics, token: str | None) -> None:
+        super().__init__()
+        self._render_metrics = render_metrics
+        self._token = KeyRing([token] if token else [])
+
+    def render_GET(self, request: Request) -> bytes:
+        if self._token and not any(self._token.fits(candidate) for candidate in bearer_tokens(request)):
+            return _TOKEN_ASKED.render(request)
+        lines = request.requestHeaders.getRawHeaders(b"Accept")
+        accept = None if lines is None else b", ".join(lines).decode("latin-1")
+        body, content_type = self._render_metrics(accept)
+        request.setHeader(b"Content-Type", content_type.encode("ascii"))
+        return body
