@@ -82,8 +82,8 @@ def _machine() -> str:
     return f"Python {platform.python_version()}, {', '.join(names)}, {os.cpu_count()} cores.{busy}"
 
 
-def measure(options: argparse.Namespace, scale: Scale) -> list[Comparison]:
-    """Run everything.
+def measure(scale: Scale, only: str, comparisons: list[Comparison]) -> None:
+    """Run everything whose name holds `only`; what was measured before an error stays in `comparisons`.
 
     :raises GeneratorFailed: it cannot be built or does not work.
     :raises ServerFailed: a server did not start or died.
@@ -92,14 +92,13 @@ def measure(options: argparse.Namespace, scale: Scale) -> list[Comparison]:
     _raise_descriptor_limit(max(scale.connects, scale.subscribers) + 500)
     program = build(BUILD)
     credentials = make_credentials(BUILD, scale.connects, CHANNEL)
-    wanted = [each for each in figures(scale, credentials.tokens) if options.only in each.name]
+    wanted = [each for each in figures(scale, credentials.tokens) if only in each.name]
     if not wanted:
-        raise SystemExit(f"bench: no figure has {options.only!r} in its name")
+        raise SystemExit(f"bench: no figure has {only!r} in its name")
     generator = Generator(program, pinned(generator_core))
     print(_machine())
     print(limits_line(generator.limits(server_core, generator_core, scale.seconds / 2)))
     sys.stdout.flush()
-    comparisons = []
     with ExitStack() as stack:
         servers = {
             GATEWAY: stack.enter_context(gateway(server_core, BUILD, _settings(credentials.public_key))),
@@ -109,7 +108,6 @@ def measure(options: argparse.Namespace, scale: Scale) -> list[Comparison]:
         for number, figure in enumerate(wanted, 1):
             print(f"bench: {number} of {len(wanted)}: {figure.name}", file=sys.stderr)
             comparisons.append(compare(generator, figure, servers, scale.repeats))
-    return comparisons
 
 
 def main() -> int:
@@ -120,18 +118,21 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all measurements there")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    comparisons: list[Comparison] = []
+    failed = False
     try:
-        comparisons = measure(options, QUICK if options.quick else FULL)
+        measure(QUICK if options.quick else FULL, options.only, comparisons)
     except (GeneratorFailed, ServerFailed) as failure:
         print(f"bench: {failure}", file=sys.stderr)
-        return 1
+        failed = True
     except KeyboardInterrupt:
         print("bench: interrupted; everything is stopped", file=sys.stderr)
         return 130
-    print(table(comparisons))
+    if comparisons:
+        print(table(comparisons))
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in comparisons], indent=1) + "\n")
-    return int(any(each.failure for each in comparisons))
+    return int(failed or any(each.failure for each in comparisons))
 
 
 if __name__ == "__main__":

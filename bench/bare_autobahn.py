@@ -1,13 +1,10 @@
 """What the gateway is measured beside: an Autobahn server that echoes and broadcasts, and nothing else.
 
 No tokens, no JSON on the way in, no limits, no events. The publish calls have the form of the gateway's, on a
-port of their own, so that the WebSocket port is Autobahn's alone. Prints its ports as a line of JSON when it
-listens.
+port of their own, so that the WebSocket port is Autobahn's alone.
 """
 
 import argparse
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -86,8 +83,10 @@ class Publish(Resource):
 
 
 def main() -> None:
-    """Listen on two free ports of loopback until a signal comes."""
+    """Listen on two ports of loopback until a signal comes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, required=True, help="for WebSockets")
+    parser.add_argument("--http-port", type=int, required=True, help="for publish calls")
     parser.add_argument(
         "--as-shipped",
         action="store_true",
@@ -105,10 +104,8 @@ def main() -> None:
     factory = build_factory()
     factory.protocol = Echo
     factory.open = {}
-    sockets = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")
-    http = reactor.listenTCP(0, Site(Publish(factory.open)), interface="127.0.0.1")
-    print(json.dumps({"port": sockets.getHost().port, "http_port": http.getHost().port}))
-    sys.stdout.flush()
+    reactor.listenTCP(options.port, factory, backlog=1024, interface="127.0.0.1")
+    reactor.listenTCP(options.http_port, Site(Publish(factory.open)), interface="127.0.0.1")
     reactor.run()
 
 

@@ -1,6 +1,5 @@
 """The servers that are measured: started on their core, waited for, and stopped whatever happens."""
 
-import json
 import os
 import shutil
 import signal
@@ -8,10 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -48,11 +45,11 @@ def pinned(cpu: int | None) -> list[str]:
     return words
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody uses now, all different."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -67,8 +64,10 @@ def _failed(what: str, log: Path) -> ServerFailed:
 
 @contextmanager
 def _running(
-    command: Sequence[str], settings: Mapping[str, str], directory: Path, log: Path
-) -> Iterator[subprocess.Popen[str]]:
+    command: Sequence[str], settings: Mapping[str, str], address: Address, directory: Path, name: str
+) -> Iterator[Address]:
+    """A server from the moment at which it listens until it is stopped; all its output goes to its log."""
+    log = directory / f"{name}.log"
     with log.open("w") as sink:
         # A session of its own: Ctrl-C reaches us alone, and we stop what we started in order.
         process = subprocess.Popen(
@@ -76,79 +75,65 @@ def _running(
             env=_environment(settings),
             cwd=directory,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=sink,
-            text=True,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            yield process
+            deadline = time.monotonic() + START_SECONDS
+            while not (_listens(address.port) and _listens(address.http_port)):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise _failed(f"{name} did not start", log)
+                time.sleep(0.05)
+            yield address
             if process.poll() is not None:
-                raise _failed(f"the server ended with status {process.returncode}", log)
+                raise _failed(f"{name} ended with status {process.returncode}", log)
         finally:
             _stop(process)
 
 
-def _stop(process: "subprocess.Popen[str]") -> None:
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            print(
-                f"bench: process {process.pid} did not stop within {STOP_SECONDS:g} s: killed",
-                file=sys.stderr,
-            )
+            print(f"bench: process {process.pid} did not stop in {STOP_SECONDS:g} s: killed", file=sys.stderr)
             process.kill()
             process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
 
 
-@contextmanager
-def bare_autobahn(cpu: int | None, directory: Path, as_shipped: bool = False) -> Iterator[Address]:
+def bare_autobahn(
+    cpu: int | None, directory: Path, as_shipped: bool = False
+) -> AbstractContextManager[Address]:
     """The comparison server.
 
     :raises ServerFailed: it did not start, or did not live until the end.
     """
-    name = "autobahn-as-shipped" if as_shipped else "autobahn"
-    log = directory / f"{name}.log"
-    command = [*pinned(cpu), sys.executable, "-m", "bench.bare_autobahn"]
+    address = Address(*_free_ports(2))
+    ports = ["--port", str(address.port), "--http-port", str(address.http_port)]
+    command = [*pinned(cpu), sys.executable, "-m", "bench.bare_autobahn", *ports]
     if as_shipped:
-        command.append("--as-shipped")
-    with _running(command, {}, directory, log) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise _failed("the bare Autobahn server did not start", log)
-        yield Address(**json.loads(line))
+        return _running([*command, "--as-shipped"], {}, address, directory, "autobahn-as-shipped")
+    return _running(command, {}, address, directory, "autobahn")
 
 
-@contextmanager
-def gateway(cpu: int | None, directory: Path, settings: Mapping[str, str]) -> Iterator[Address]:
+def gateway(cpu: int | None, directory: Path, settings: Mapping[str, str]) -> AbstractContextManager[Address]:
     """The gateway in terminator mode, with `settings` over its defaults.
 
     :raises ServerFailed: it did not start, or did not live until the end.
     """
-    port = _free_port()
-    log = directory / "gateway.log"
-    # twistd's own script may lie anywhere; its function lies where this interpreter finds it.
+    [port] = _free_ports(1)
+    # The script may lie anywhere; its function lies where this interpreter finds it.
     twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-    plugin = ["--nodaemon", "--pidfile=", f"--logfile={directory / 'twistd.log'}", "ws-gateway"]
-    command = [*pinned(cpu), *twistd, *plugin, "--mode", "terminator"]
-    fixed = {"WS_HOST": "127.0.0.1", "WS_PORT": str(port)}
-    with _running(command, {**fixed, **settings}, directory, log) as process:
-        deadline = time.monotonic() + START_SECONDS
-        while not _healthy(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise _failed("the gateway did not start", log)
-            time.sleep(0.05)
-        yield Address(port, port)
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    command = [*pinned(cpu), *twistd, "--nodaemon", "--pidfile=", "ws-gateway", "--mode", "terminator"]
+    listen = {"WS_HOST": "127.0.0.1", "WS_PORT": str(port)}
+    return _running(command, {**listen, **settings}, Address(port, port), directory, "gateway")
