@@ -11,9 +11,10 @@ Each state is a row of functions, one for each input, so the table is total by c
 hole cannot be built.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
+from typing import Any
 
 from attrs import frozen
 
@@ -55,7 +56,8 @@ class SessionRules:
     """What is the same for every connection of a node. Times in seconds, 0 = off.
 
     :ivar rate_limit: messages a second, `rate_burst` at once.
-    :ivar rate_close_after: so many excess frames in a row are borne; the next one closes.
+    :ivar rate_close_after: so many excess frames in a row end the connection.
+    :ivar close_timeout: never off: with 0 a close is not waited for.
     :ivar ordering: how the ordering key of a message is found; None where there is no strategy.
     """
 
@@ -191,7 +193,7 @@ class Session:
         if message is None:
             if not self._message_bucket.take(now):
                 return self._too_many(now)
-            return self._message(codec.encode_raw(text), text, self._traceparent, None)
+            return self._message(codec.RAW_FIELDS, codec.encode_raw(text), text)
         kind = codec.client_kind(message)
         if kind is not codec.ClientKind.MESSAGE:
             if not self._control_bucket.take(now):
@@ -200,31 +202,31 @@ class Session:
             return _PONG if kind is codec.ClientKind.PING else _HEARTBEAT_ACK
         if not self._message_bucket.take(now):
             return self._too_many(now)
-        facts, ordering = self.facts, self._rules.ordering
-        key = None if ordering is None else ordering(message, facts.user_id, facts.subjects)
-        return self._message(text.encode(), text, message_traceparent(message) or self._traceparent, key)
+        return self._message(message, text.encode(), text)
 
     def _take_binary(self, now: float, payload: bytes) -> Effects:
         self.last_seen = now
         if not self._message_bucket.take(now):
             return self._too_many(now)
         message, raw = codec.encode_binary(payload)
-        return self._message(message, raw, self._traceparent, None)
+        return self._message(codec.RAW_FIELDS, message, raw)
 
-    def _message(self, message: bytes, raw: str, traceparent: str | None, key: str | None) -> Effects:
+    def _message(self, fields: Mapping[str, Any], message: bytes, raw: str) -> Effects:
+        """:param fields: what the message says of its order and its trace."""
         self._excess = 0
         self._seq += 1
+        facts, ordering = self.facts, self._rules.ordering
+        key = None if ordering is None else ordering(fields, facts.user_id, facts.subjects)
         strategy = None if key is None else self._rules.ordering_strategy
-        event = MessageReceived(
-            self.facts, self._constant, self._seq, message, raw, traceparent, key, strategy
-        )
+        traceparent = message_traceparent(fields) or self._traceparent
+        event = MessageReceived(facts, self._constant, self._seq, message, raw, traceparent, key, strategy)
         return (Emit(event),)
 
     def _too_many(self, now: float) -> Effects:
         self._excess += 1
         limit = self._rules.rate_close_after
-        if limit and self._excess > limit:
-            return self._begin_close(now, closings.RATE_LIMITED)
+        if limit and self._excess >= limit:
+            return _RATE_LIMITED + self._begin_close(now, closings.RATE_LIMITED)
         return _RATE_LIMITED
 
     def _take_pong(self, now: float) -> Effects:

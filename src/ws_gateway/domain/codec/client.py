@@ -11,7 +11,9 @@ A publication reaches the client as `{"type":"event","payload":<payload>}`.
 """
 
 from base64 import b64encode
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -20,6 +22,7 @@ __all__ = [
     "HEARTBEAT_ACK",
     "PONG",
     "RATE_LIMITED",
+    "RAW_FIELDS",
     "ClientKind",
     "client_kind",
     "encode_binary",
@@ -31,6 +34,9 @@ __all__ = [
 PONG = b'{"type":"pong"}'
 HEARTBEAT_ACK = b'{"type":"heartbeat_ack"}'
 RATE_LIMITED = b'{"type":"rate_limited"}'
+
+RAW_FIELDS: Mapping[str, Any] = MappingProxyType({"type": "raw"})
+"""The members of a `raw` object that ordering may look at, the same for all of them."""
 
 
 class ClientKind(Enum):
