@@ -124,10 +124,10 @@ def _take_apart(text: str) -> _Token:
 
 
 def _base64url(part: bytes) -> bytes | None:
-    """Decode strictly: one text for each value, or a token could be spelled in many ways."""
+    """Decode; only the one text that encoding gives again is good, or a token had many spellings."""
     standard = part.translate(_TO_STANDARD) + b"=" * (-len(part) % 4)
     try:
-        decoded = a2b_base64(standard, strict_mode=True)
+        decoded = a2b_base64(standard)
     except Base64Error:
         return None
     return decoded if b2a_base64(decoded, newline=False) == standard else None

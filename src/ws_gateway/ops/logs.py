@@ -53,7 +53,12 @@ _DEMOTED = (
     "Starting factory {",
     "Stopping factory {",
     "Timing out client",
+    "Forcibly timing out client",
+    "Using GET to fake a HEAD request",
 )
+
+# Twisted shows the request here, with its query, where a token may stand.
+_NEVER = ("Warning: HEAD request {slf}",)
 
 
 class ByteStream(Protocol):
@@ -105,16 +110,15 @@ class _Lines:
 @implementer(ILogFilterPredicate)
 class _WorthALine:
     def __init__(self, level: NamedConstant) -> None:
-        self._debug = level <= LogLevel.debug
+        self._silent = _NEVER if level <= LogLevel.debug else _NEVER + _DEMOTED
         self._by_level = LogLevelFilterPredicate(defaultLogLevel=level)
         for namespace in ("autobahn", "txaio"):
             self._by_level.setLogLevelForNamespace(namespace, LogLevel.critical)
 
     def __call__(self, event: LogEvent) -> NamedConstant:
-        if not self._debug:
-            text = event.get("log_format")
-            if isinstance(text, str) and text.startswith(_DEMOTED):
-                return PredicateResult.no
+        text = event.get("log_format")
+        if isinstance(text, str) and text.startswith(self._silent):
+            return PredicateResult.no
         return self._by_level(event)
 
 

@@ -1,6 +1,8 @@
-"""While we go down, a further signal to stop changes nothing.
+"""Signals whose default would harm us.
 
-Twisted's reactor answers a second SIGTERM by trying to stop once more, which is an error with a traceback.
+While we go down, a further signal to stop changes nothing: Twisted's reactor answers it by trying to stop
+once more, which is an error with a traceback. SIGUSR1 rotates the log file, as it does with `twistd`'s own
+log; left alone it ends the process.
 """
 
 import signal
@@ -10,7 +12,7 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
-__all__ = ["absorb_stop_signals"]
+__all__ = ["absorb_stop_signals", "rotate_on_usr1"]
 
 _log = Logger()
 
@@ -36,3 +38,17 @@ def absorb_stop_signals(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         install(number, absorb)
+
+
+def rotate_on_usr1(
+    reactor: _CallsFromThread,
+    rotate: Callable[[], object],
+    install: Callable[[signal.Signals, Any], object] = signal.signal,
+) -> None:
+    """Rotate the log file whenever SIGUSR1 comes.
+
+    :param reactor: where it is done: a signal may come in the middle of a line.
+    :param rotate: `LogFile.rotate`.
+    :param install: `signal.signal`, which works in the main thread only.
+    """
+    install(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(rotate))

@@ -76,4 +76,6 @@ class ClaimsPolicyTests(SynchronousTestCase):
         self.assertEqual(
             self.grant(identity, ["d"], max_subjects=3), (("user:42", "a", "b"), ("c", "channel:d"))
         )
+        twice = Identity("42", ("a", "user:42", "a"))
+        self.assertEqual(self.grant(twice, max_subjects=2), (("user:42", "a"), ()))
         self.assertEqual(self.grant(Identity("42", ("a",)), max_subjects=0), (("user:42",), ("a",)))

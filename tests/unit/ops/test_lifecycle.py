@@ -1,5 +1,5 @@
 from twisted.application.service import Application, IServiceCollection, Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -132,6 +132,12 @@ class StagedServiceTests(SynchronousTestCase):
         self.successResultOf(service.stopService())
         self.assertEqual(self.calls, ["c"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError, KeyError)), 2)
+
+    def test_stage_that_cancels_itself(self):
+        """A cancellation that is not ours is a failure like any other."""
+        service = self.service(Stage("a", lambda: fail(CancelledError())))
+        self.successResultOf(service.stopService())
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_stop_twice(self):
         """A second stop changes nothing, and hears of the end as the first does."""

@@ -1,10 +1,13 @@
 import json
 from io import BytesIO
 
-from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher, globalLogPublisher
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+from twisted.web.test.requesthelper import DummyChannel
 
 from ws_gateway.errors import RefusalReason
 from ws_gateway.ops.logs import FORMATS, LEVELS, filtered, json_observer, text_observer
@@ -86,9 +89,10 @@ class JsonTests(SynchronousTestCase):
 
     def test_terminal(self):
         """No byte of a line can command a terminal."""
-        self.log.info("{text}", text="\x1b\x7f\x80\x9b\u202e")
-        written = self.stream.getvalue().decode()
-        self.assertFalse(set(written) & set("\x1b\x7f\x80\x9b\u202e"))
+        for text in ("\x1b\x7f\x80\x9b\u202e", "\x7f"):
+            self.log.info("{text}", text=text)
+            self.assertFalse(set(self.stream.getvalue().decode()) & set(text))
+            self.assertEqual(self.line()["text"], text)
 
     def test_values(self):
         """What JSON does not know is shown as text, numbers and bounds included."""
@@ -270,7 +274,27 @@ class LevelTests(SynchronousTestCase):
             logger("x").info("Starting factory {factory!r}", factory=1)
             logger("x").info("Stopping factory {factory!r}", factory=1)
             logger("x").info("Timing out client: {peer}", peer=1)
+            logger("x").info("Forcibly timing out client: {peer}", peer=1)
+            logger("x").info("Using GET to fake a HEAD request for {resrc}", resrc=1)
             logger("x").info("Starting")
 
         self.assertEqual(self.heard("INFO", say), ["Starting"])
-        self.assertEqual(len(self.heard("DEBUG", say)), 4)
+        self.assertEqual(len(self.heard("DEBUG", say)), 6)
+
+    def test_requests_are_never_shown(self):
+        """A HEAD request with a body is not complained about: the complaint would quote the query."""
+        request = Request(DummyChannel(), False)
+        request.method, request.uri, request.clientproto = b"HEAD", b"/ws?token=CANARY", b"HTTP/1.1"
+        self.assertIn("CANARY", repr(request))
+
+        class Quiet(Resource):
+            def render(self, request):
+                return b"body"
+
+        stream = BytesIO()
+        globalLogPublisher.addObserver(observer := filtered(json_observer(stream), LogLevel.debug))
+        try:
+            request.render(Quiet())
+        finally:
+            globalLogPublisher.removeObserver(observer)
+        self.assertNotIn(b"CANARY", stream.getvalue())

@@ -2,22 +2,40 @@ import signal
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ws_gateway.ops.signals import absorb_stop_signals
+from ws_gateway.ops.signals import absorb_stop_signals, rotate_on_usr1
 
 
-class AbsorbTests(SynchronousTestCase):
-    """A second signal."""
+class Reactor:
+    """Keeps what it is asked to call."""
 
-    def test_absorbed(self):
+    def __init__(self):
+        self.calls = []
+
+    def callFromThread(self, call):
+        self.calls.append(call)
+
+
+class SignalTests(SynchronousTestCase):
+    """What signals do."""
+
+    def setUp(self):
+        self.reactor = Reactor()
+        self.installed = {}
+
+    def test_stopping_already(self):
         """SIGTERM and SIGINT only leave a line, written in the reactor's turn."""
-        installed, calls = {}, []
+        absorb_stop_signals(self.reactor, self.installed.__setitem__)
+        self.assertEqual(set(self.installed), {signal.SIGTERM, signal.SIGINT})
+        self.installed[signal.SIGTERM](signal.SIGTERM, None)
+        [call] = self.reactor.calls
+        self.assertIsNone(call())
 
-        class Reactor:
-            def callFromThread(self, call):
-                calls.append(call)
-
-        absorb_stop_signals(Reactor(), installed.__setitem__)
-        self.assertEqual(set(installed), {signal.SIGTERM, signal.SIGINT})
-        installed[signal.SIGTERM](signal.SIGTERM, None)
-        self.assertEqual(len(calls), 1)
-        self.assertIsNone(calls[0]())
+    def test_rotate(self):
+        """SIGUSR1 rotates, in the reactor's turn."""
+        rotated = []
+        rotate_on_usr1(self.reactor, lambda: rotated.append(1), self.installed.__setitem__)
+        self.installed[signal.SIGUSR1](signal.SIGUSR1, None)
+        self.assertEqual(rotated, [])
+        [call] = self.reactor.calls
+        call()
+        self.assertEqual(rotated, [1])
