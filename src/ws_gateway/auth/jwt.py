@@ -2,8 +2,8 @@
 
 The signature is judged by PyJWT's algorithms with keys that were prepared once. Taking the token apart and
 judging its claims is done here: each refusal then has its own reason, the time is injected, and a connect
-costs less than `jwt.decode` (with RS256 half). Whatever a client sends as a token, the answer is an Identity or a
-HandshakeRefused, and neither it nor its traceback holds a part of the token.
+costs less than `jwt.decode` (with RS256 half). Whatever a client sends as a token, the answer is an
+Identity or a HandshakeRefused, and neither it nor its traceback holds a part of the token.
 """
 
 import json
