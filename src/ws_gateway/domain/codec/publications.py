@@ -12,7 +12,7 @@ import orjson
 
 from ws_gateway.domain.codec.rawjson import elements, members
 from ws_gateway.domain.messages import Publication
-from ws_gateway.domain.subjects import subject_problem
+from ws_gateway.domain.subjects import MAX_PREFIX_BYTES, MAX_SUBJECT_BYTES, subject_problem
 from ws_gateway.domain.trace import valid_traceparent
 from ws_gateway.errors import GatewayError
 
@@ -27,6 +27,9 @@ __all__ = [
 
 MAX_SUBJECTS = 1_000
 """Subjects that one publication may name."""
+
+MAX_PUBLISHED_SUBJECT_BYTES = MAX_SUBJECT_BYTES + MAX_PREFIX_BYTES
+"""A user id may have 512 bytes of its own, and a user with the longest one must be reachable, too."""
 
 MAX_BATCH = 1_000
 """Publications in one batch."""
@@ -123,7 +126,7 @@ def _publication(text: str, start: int, document: Any, where: str) -> Publicatio
     if not subjects:
         raise PublicationInvalid(422, f"{prefix}subjects", f"{prefix}subjects must not be empty")
     for index, subject in enumerate(subjects):
-        problem = subject_problem(subject)
+        problem = subject_problem(subject, MAX_PUBLISHED_SUBJECT_BYTES)
         if problem is not None:
             name = f"{prefix}subjects[{index}]"
             raise PublicationInvalid(422, name, f"{name} {problem}")

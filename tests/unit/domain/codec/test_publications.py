@@ -167,9 +167,15 @@ class PublicationTests(Case):
             decode_publication(dump({"subjects": exactly, "payload": 1})).subjects, tuple(exactly)
         )
 
+    def test_longest_user(self) -> None:
+        """The subject of a user with the longest id and the longest prefix can be published to."""
+        subject = "p" * 64 + "x" * 512
+        publication = decode_publication(json.dumps({"subjects": [subject], "payload": 1}).encode())
+        self.assertEqual(publication.subjects, (subject,))
+
     def test_one_bad_subject(self) -> None:
         """A subject that cannot be one is named by its place."""
-        for subject, words in {"": "empty", "a\nb": "control", "x" * 513: "512"}.items():
+        for subject, words in {"": "empty", "a\nb": "control", "x" * 577: "576"}.items():
             body = dump({"subjects": ["ok", subject], "payload": 1})
             self.refused(decode_publication, body, 422, "subjects[1]", words)
 
