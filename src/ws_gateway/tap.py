@@ -47,7 +47,7 @@ from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
 from ws_gateway.ops.logs import FORMATS, ByteStream, filtered
 from ws_gateway.ops.metrics import PrometheusMetrics
-from ws_gateway.ops.signals import absorb_stop_signals
+from ws_gateway.ops.signals import absorb_stop_signals, rotate_on_usr1
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
 from ws_gateway.web.tree import build_root
@@ -181,7 +181,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             Stage("sessions", lambda: Deferred.fromCoroutine(listener.close_sessions())),
             Stage("events", pipeline.drain),
         ],
-        adopted=lambda application: _begin_logging(application, config),
+        adopted=lambda application: _begin_logging(application, config, reactor),
     )
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     listener.setServiceParent(gateway)  # type: ignore[no-untyped-call]
@@ -303,23 +303,25 @@ def _descriptors() -> int:
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-def _begin_logging(application: Any, config: Options) -> None:
+def _begin_logging(application: Any, config: Options, reactor: Any) -> None:
     """Every line from here on is ours, and the first ones tell what the settings gave reason to tell."""
     ops = config.settings.ops
     level = LogLevel.levelWithName(ops.log_level)
-    observer = filtered(FORMATS[ops.log_format](_log_stream(config.parent)), level)
+    observer = filtered(FORMATS[ops.log_format](_log_stream(config.parent, reactor)), level)
     route_logs(application, observer, level)
     for warning in config.warnings:
         _log.warn("{warning}", warning=warning)
 
 
-def _log_stream(twistd: Any) -> ByteStream:
+def _log_stream(twistd: Any, reactor: Any) -> ByteStream:
     """Standard output, or twistd's log file when it runs as a daemon or was told of one."""
     if twistd is not None and (twistd["logfile"] or not twistd["nodaemon"]):
         path = twistd["logfile"] or "twistd.log"
         if path != "-":
-            log_file: ByteStream = LogFile.fromFullPath(path, rotateLength=None, defaultMode=0o640)
-            return log_file
+            log_file = LogFile.fromFullPath(path, rotateLength=None, defaultMode=0o640)
+            rotate_on_usr1(reactor, log_file.rotate)
+            stream: ByteStream = log_file
+            return stream
     return sys.stdout.buffer
 
 
