@@ -41,7 +41,7 @@ from ws_gateway.errors import ConfigError
 from ws_gateway.events.ids import EventIds
 from ws_gateway.events.limits import PipelineLimits
 from ws_gateway.events.pipeline import EventPipeline
-from ws_gateway.events.webhook import webhook_sink
+from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
 from ws_gateway.interfaces import IAuthenticator, IEventSink, IMetrics
 from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
@@ -134,6 +134,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         new_id=lambda: str(uuid.uuid4()),
         events_client_ip=settings.events.client_ip,
     )
+    _fixed_counters(metrics)
     metrics.gauge("ws_connections", "Connections that are open.", lambda: len(registry))
     metrics.gauge("ws_subjects", "Subjects that somebody listens to.", registry.subject_count)
 
@@ -202,6 +203,12 @@ def _webhook(settings: Settings, reactor: Any, metrics: IMetrics) -> IEventSink:
         f"ws-gateway/{__version__}",
         metrics,
     )
+
+
+def _fixed_counters(metrics: IMetrics) -> None:
+    """Counters whose names are promised in every mode (contract section 6), also where nothing counts."""
+    WebhookMetrics.of(metrics)
+    metrics.counter("broker_publish_total", "Events that a broker took.")
 
 
 SinkMaker = Callable[[Settings, Any, IMetrics], IEventSink]
