@@ -148,7 +148,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._watch()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """A message that the fast lane left to Autobahn."""
+        """A message that the fast lane left to Autobahn. After a Close nobody listens, and its text may be broken."""
+        if self.state != self.STATE_OPEN:
+            return
         now = self.surroundings.wheel.now()
         if isBinary:
             self._perform(self._session.binary(now, payload))
