@@ -77,11 +77,6 @@ class Destination:
         )
 
     @property
-    def name(self) -> str:
-        """The sink's name."""
-        return self._sink.name
-
-    @property
     def trouble(self) -> str | None:
         """Why nothing is delivered at the moment, or None."""
         if self._health.is_up:
