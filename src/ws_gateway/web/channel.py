@@ -28,7 +28,7 @@ __all__ = ["GatewayChannel"]
 
 _log = Logger()
 
-LINGER_SECONDS = 2
+LINGER_SECONDS = 5
 LINGER_BYTES = 4 * 1024 * 1024
 
 _LATE = Problem(408, "the request did not arrive in time")
@@ -50,13 +50,12 @@ class GatewayChannel(HTTPChannel):
     def detach(self) -> bytes:
         """Let go of the transport, for a request that turns the connection into something else.
 
-        Called while that request renders. The transport is reading and has no producer afterwards; whose
-        `protocol` it gets, and what happens to the request, is the caller's affair.
+        Called while that request renders, when no timer of the channel runs. The transport is reading and has
+        no producer afterwards. Whose `protocol` it gets, and what happens to the request, is the caller's
+        affair.
 
         :returns: what the peer sent behind the request.
         """
-        self._cancel_deadline()
-        self.setTimeout(None)
         self.transport.unregisterProducer()
         self.transport.resumeProducing()
         unread: bytes = b"".join(self._dataBuffer) + self.clearLineBuffer()

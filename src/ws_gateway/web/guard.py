@@ -108,7 +108,7 @@ class Guard(Branch):
             child: IResource = self._tree.getChildWithDefault(path, request)
             return child
         target = getChildForRequest(self._tree.getChildWithDefault(path, request), request)
-        if isinstance(target, ApiResource) and target.key_in_body and target.body_limit(request.method):
+        if isinstance(target, ApiResource) and target.key_in_body:
             return _KeyInBody(target, self._keys)
         return _UNAUTHORIZED
 

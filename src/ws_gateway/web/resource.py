@@ -1,16 +1,15 @@
 """What all resources of the HTTP side share: methods, errors, children and bodies.
 
 A resource defines `render_GET`, `render_POST` or `render_DELETE`; `HEAD` is answered like `GET`, every other
-method with 405 and `Allow`. Whatever is raised while it renders becomes a problem document.
+method with 405 and `Allow`. Whatever it raises becomes a problem document (`GatewayRequest.render`).
 """
 
 from typing import ClassVar
 
-from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from ws_gateway.web.problem import Problem, problem_for
+from ws_gateway.web.problem import Problem
 
 __all__ = ["ApiResource", "Branch", "ProblemPage"]
 
@@ -73,8 +72,5 @@ class ApiResource(Branch):
         if verb is None:
             problem = Problem(405, "this path does not know the method", headers=((b"Allow", self._allow),))
             return problem.render(request)
-        try:
-            answer: bytes | int = getattr(self, verb)(request)
-        except Exception:
-            return problem_for(Failure()).render(request)
+        answer: bytes | int = getattr(self, verb)(request)
         return answer

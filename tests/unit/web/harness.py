@@ -6,7 +6,6 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,7 +23,7 @@ from ws_gateway.web.tree import Surface, build_root
 KEY = "canary-key-1"
 OTHER_KEY = "canary-key-2"
 
-__all__ = ["KEY", "OTHER_KEY", "Answer", "CancelledError", "Gateway", "WebTestCase", "read_answers", "view"]
+__all__ = ["KEY", "OTHER_KEY", "Answer", "Gateway", "WebTestCase", "read_answers", "view"]
 
 
 @frozen

@@ -62,6 +62,13 @@ class AccessTests(WebTestCase):
         (line,) = self.lines()
         self.assertEqual(formatEvent(line), "POST /internal/publish left unanswered")
 
+    def test_refused_body(self) -> None:
+        """A body that cannot be read makes a line of its request."""
+        channel, _ = self.gateway.connect()
+        channel.dataReceived(b"POST /internal/publish HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        (line,) = self.lines()
+        self.assertEqual(formatEvent(line), "POST /internal/publish 400")
+
     def test_head_never_complete(self) -> None:
         """A peer that leaves before its head is complete asked for nothing."""
         channel, _ = self.gateway.connect()

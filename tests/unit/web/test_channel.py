@@ -8,7 +8,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import directlyProvides, implementer
 
-from tests.unit.web.harness import KEY, Gateway, WebTestCase, read_answers
+from tests.unit.web.harness import KEY, Gateway, WebTestCase, read_answers, view
 from ws_gateway.web.channel import LINGER_BYTES, LINGER_SECONDS
 from ws_gateway.web.request import GatewayRequest
 
@@ -320,6 +320,20 @@ class LingerTests(ChannelTestCase):
         self.channel.dataReceived(b"GET /health HTTP/1.1\r\n\r\n")
         self.assertEqual(self.statuses(), [400])
         self.assertTrue(self.transport.half_closed)
+
+    def test_paused(self) -> None:
+        """It reads on although a full buffer had stopped it while the answer was made."""
+        gateway = Gateway([view(f"c{number}") for number in range(501)])
+        channel, transport = gateway.site.buildProtocol(None), HalfCloseable()
+        channel.makeConnection(transport)
+        head = f"GET /internal/connections HTTP/1.1\r\nX-Api-Key: {KEY}\r\nContent-Length: 50000\r\n\r\n"
+        channel.dataReceived(head.encode() + b"x" * 20_000)
+        channel.pauseProducing()
+        self.assertEqual(transport.producerState, "paused")
+        gateway.clock.advance(0)
+        self.assertEqual(read_answers(transport.value())[0].status, 200)
+        self.assertTrue(transport.half_closed)
+        self.assertEqual(transport.producerState, "producing")
 
     def test_tls(self) -> None:
         """Under TLS there is no half of a connection to close; it ends whole."""

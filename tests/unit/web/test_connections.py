@@ -118,6 +118,12 @@ class LongListTests(WebTestCase):
         ids = [connection["connection_id"] for connection in answer.document["connections"]]
         self.assertEqual(ids, [f"c{number}" for number in range(1_201)])
 
+    def test_largest_page(self) -> None:
+        """A page is never longer than 1,000, asked or not."""
+        for query in ("cursor=0", "limit=1000"):
+            document = self.gateway.ask("GET", f"/internal/connections?{query}").document
+            self.assertEqual((len(document["connections"]), document["next_cursor"]), (1000, "1000"))
+
     def test_client_gone(self) -> None:
         """A client that leaves in between ends the work."""
         channel, transport = self.gateway.begin("GET", "/internal/connections")

@@ -1,6 +1,7 @@
 """/health, /ready and /metrics."""
 
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
 
 from tests.unit.web.harness import KEY, Gateway, WebTestCase
 from ws_gateway.testing.web import FakeReadiness
@@ -101,6 +102,7 @@ class MetricsTests(WebTestCase):
             (["Authorization: Bearer wrong"], 401),
             ([f"Authorization: Bearer {KEY}"], 401),
             (["X-Api-Key: canary-token"], 401),
+            (["Authorization: Basic canary-token"], 401),
             (["Authorization: Bearer canary-token"], 200),
             (["Authorization: bearer  canary-token"], 200),
         ]:
@@ -132,5 +134,6 @@ class SurfaceTests(SynchronousTestCase):
         self.assertEqual(list(statuses.values()), [200, 200, 404, 404])
 
     def test_internal(self) -> None:
-        """The internal port has everything of the API."""
+        """The internal port has everything of the API, and no WebSockets."""
         self.assertEqual(list(self.statuses(Surface.INTERNAL).values()), [200, 200, 200, 200])
+        self.assertEqual(Gateway(upgrade=Resource(), surface=Surface.INTERNAL).ask("GET", "/ws").status, 404)

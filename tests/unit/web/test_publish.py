@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
@@ -78,6 +79,14 @@ class PublishTests(WebTestCase):
         self.assert_problem(answer, 500)
         self.assertNotIn(b"secret detail", answer.body)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_delivery_cancelled(self) -> None:
+        """A delivery that is called off is a fault to whoever still waits for it."""
+        self.delivery.waiting = []
+        _, transport = self.gateway.begin("POST", "/internal/publish", BODY)
+        self.delivery.waiting[0].cancel()
+        self.assert_problem(read_answers(transport.value())[0], 500)
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_delivery_raises(self) -> None:
         """An exception where a Deferred was due is treated like a failure."""
