@@ -43,6 +43,7 @@ from ws_gateway.events.limits import PipelineLimits
 from ws_gateway.events.pipeline import EventPipeline
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
 from ws_gateway.interfaces import IAuthenticator, IEventSink, IMetrics
+from ws_gateway.ops.collection import CollectionService
 from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
 from ws_gateway.ops.logs import FORMATS, ByteStream, filtered
@@ -184,6 +185,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         ],
         adopted=lambda application: _begin_logging(application, config, reactor),
     )
+    CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     listener.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     return gateway
