@@ -18,7 +18,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     if not trusted or not (peer is None or _is_in(peer, trusted)):
         return peer
     hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
-    for hop in reversed(hops):
+    for hop in reversed([hop for hop in hops if hop]):  # empty elements do not count (RFC 9110 5.6.1)
         address = _bare(hop)
         if address is None:
             return peer  # nonsense from here on leftwards: believe nobody beyond it
