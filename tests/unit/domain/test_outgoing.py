@@ -64,6 +64,7 @@ class DeflatedFrameTests(SynchronousTestCase):
             first, squeezed = parse(deflated_frame(payload))
             self.assertEqual(first, 0xC1)
             self.assertEqual(inflate(squeezed), payload)
+            self.assertFalse(squeezed.endswith(b"\x00\x00\xff\xff"), "the tail is not sent")
             self.assertLess(len(squeezed), size)
 
     def test_what_does_not_shrink(self) -> None:
