@@ -32,6 +32,9 @@ _log = Logger()
 
 _MESSAGE = EventType.MESSAGE_RECEIVED
 
+PATIENCE = 3
+"""Setbacks of one event that say nothing about the event."""
+
 
 class Destination:
     """Feeds one sink.
@@ -168,11 +171,11 @@ class Destination:
         return [ready.popleft() for _ in range(min(len(ready), self._max_batch))]
 
     def _take_probe(self) -> Lane:
-        """The oldest event in line; one that failed as a probe stands behind those that did not.
+        """The oldest event in line; one with many setbacks stands behind those with fewer.
 
-        So an event that makes a sound target fail cannot hold up the others as an eternal probe.
+        So an event that makes a sound target fail, or hang, cannot hold up the others as an eternal probe.
         """
-        lane = min(self._ready, key=lambda lane: (lane.setbacks, lane.head.number))
+        lane = min(self._ready, key=lambda lane: (lane.setbacks // PATIENCE, lane.head.number))
         self._ready.remove(lane)
         return lane
 
@@ -216,9 +219,7 @@ class Destination:
     def _failed(self, lane: Lane, failure: Failure, probe: bool) -> None:
         error = failure.value
         if isinstance(error, TargetDown):
-            self._retries.inc()
-            self._health.target_down(probe, error.detail, error.retry_after)
-            self._ready.appendleft(lane)
+            self._target_failed(lane, error, probe)
         elif isinstance(error, EventRefused):
             self._health.answered(probe)
             self._give_up(lane, Reason.REFUSED, lane.attempts + 1, error.detail)
@@ -229,11 +230,25 @@ class Destination:
                 error = EventFailed(f"unexpected {type(error).__name__}")
             self._event_failed(lane, error, probe)
 
+    def _target_failed(self, lane: Lane, error: TargetDown, probe: bool) -> None:
+        self._retries.inc()
+        took_it_down = self._health.is_up
+        self._health.target_down(probe, error.detail, error.retry_after)
+        if took_it_down or probe:
+            lane.setbacks += 1
+        if took_it_down and lane.setbacks > PATIENCE:
+            # The target comes back for others and goes down with this one again and again: perhaps it is
+            # this event that it hangs on. It is never given up for that, but it gets out of the others' way.
+            rounds = lane.setbacks - PATIENCE - 1
+            self._resting.rest(lane, self._limits.backoff.delay(rounds, self._random(), error.retry_after))
+        else:
+            self._ready.appendleft(lane)
+
     def _event_failed(self, lane: Lane, error: EventFailed, probe: bool) -> None:
         self._health.event_failed(probe, lane.key, error.detail, error.retry_after)
         if probe:
             self._retries.inc()
-            lane.setbacks += 1
+            lane.setbacks += PATIENCE
             self._ready.append(lane)
             return
         lane.attempts += 1

@@ -36,7 +36,8 @@ class Lane:
     Most lanes hold one event in their whole short life, so the queue behind the head is made when needed.
 
     :ivar attempts: how often the head failed with EventFailed while the target counted as up.
-    :ivar setbacks: how often the head, as a probe, failed with EventFailed.
+    :ivar setbacks: how often the target went, or stayed, down with the head; a probe that the target failed
+        on counts for several.
     """
 
     key: str

@@ -264,6 +264,30 @@ class EventFailedTests(SynchronousTestCase):
         self.assertTrue(street.pipeline.idle)
 
 
+    def test_event_that_hangs_the_target(self) -> None:
+        """An event on which the target always hangs is never given up, and gets out of the others' way."""
+        street = Street()
+        sink = street.sink
+        deliver = sink.deliver
+
+        def picky(envelopes: list[object]) -> object:
+            sink.always(Outcome.DOWN if labels(envelopes)[0].startswith("bad") else Outcome.ACCEPT)
+            return deliver(envelopes)
+
+        sink.deliver = picky
+        street.emit(Connection("bad").message())
+        goods = [f"good{number}" for number in range(200)]
+        for name in goods:
+            street.emit(Connection(name).message())
+            street.clock.advance(1)
+        street.clock.advance(16)
+        self.assertEqual(labels(sink.accepted), [f"{name}/1" for name in goods])
+        self.assertEqual(street.pipeline.dead_letters, ())
+        self.assertEqual(street.pipeline.waiting, 1)
+        # Once the target went down it was left alone with that event for longer and longer.
+        self.assertLess(labels(sink.offered).count("bad/1"), 40)
+
+
 class HealthTableTests(SynchronousTestCase):
     """Every state of TargetHealth meets every input."""
 
