@@ -70,6 +70,7 @@ class HeaderTests(WebTestCase):
             f"Authorization: Token {KEY}",
             "Authorization: Bearer",
             "Authorization: Basic !!!",
+            "Authorization: Basic abcde",
             "Authorization: Basic \xff\xfe",
             "Authorization: Basic " + b64encode(KEY.encode()).decode(),
             basic(KEY, "wrong"),
