@@ -1,4 +1,4 @@
-"""Makes `twistd ws-gateway` and `twistd ws-demo` known to Twisted (no `__init__.py` stands beside this file)."""
+"""Makes `twistd ws-gateway` and `ws-demo` known to Twisted (no `__init__.py` may stand beside this file)."""
 
 from twisted.application.service import ServiceMaker
 
