@@ -173,6 +173,7 @@ class Admission:
         try:
             identity = await self._authenticator.authenticate(handshake)
         except HandshakeRefused as refusal:
+            _forget_frames(refusal)
             # The client learns only that it needs another token; why stands in our log.
             _log.info(
                 "handshake refused: {detail}",
@@ -183,6 +184,7 @@ class Admission:
             answer = close_answer(key, subprotocol, UNAUTHORIZED_CODE, "unauthorized")
             raise Refused(refusal.reason, answer) from None
         except KeysUnavailable as error:
+            _forget_frames(error)
             _log.warn("handshake refused: {detail}", detail=str(error), client_ip=client_ip)
             raise Refused(RefusalReason.KEYS_UNAVAILABLE, _no_keys(error.retry_after)) from None
         self._check_room()  # again: time may have passed while a key was fetched
@@ -226,6 +228,11 @@ class Admission:
         if "transfer-encoding" in head.headers or head.only("content-length") not in (None, "0"):
             raise Refused(RefusalReason.BAD_REQUEST, _BODY)
         return key
+
+
+def _forget_frames(error: Exception) -> None:
+    """Its frames lead back to it: a cycle that would keep the head, token and all, until a collection."""
+    error.__traceback__ = None
 
 
 def _wanted_channels(query: tuple[tuple[str, str], ...]) -> list[str]:

@@ -168,10 +168,11 @@ class Entrance(Protocol):
         self._data = rest
         self._deadline = deadline
         self._slot = 0
+        self._paused = False
         self._judging: Deferred[Any] | None = None
 
     def connectionMade(self) -> None:
-        """Ask. Mostly the answer is there at once; else reading pauses until it is."""
+        """Ask. Mostly the answer is there at once; else we read on, to notice when the client leaves."""
         head, self._head = self._head, None
         assert head is not None
         judging: Deferred[Any] = Deferred.fromCoroutine(
@@ -179,17 +180,16 @@ class Entrance(Protocol):
         )
         if not judging.called:
             self._judging = judging
-            self.transport.pauseProducing()
             self._slot = self._house.wheel.watch(self, self._deadline)
         judging.addCallback(self._house.open)
         judging.addCallbacks(self._go_on, self._refuse)
         judging.addErrback(self._broken)
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep what a transport that cannot pause brings meanwhile."""
+        """A client that does not wait for its answer is read no further; what it sent is kept."""
         self._data += data
-        if len(self._data) > MAX_HEAD_BYTES:
-            self.transport.abortConnection()
+        self.transport.pauseProducing()
+        self._paused = True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client left while a key was awaited: nothing may be left behind."""
@@ -205,7 +205,12 @@ class Entrance(Protocol):
             self._judging.cancel()
 
     def _refuse(self, failure: Failure) -> None:
-        self._go_on(Leaving(self._house.wheel, self._house.close_timeout, self._answer(failure)))
+        answer = self._answer(failure)
+        # The traceback leads back to us: a cycle that would wait, head and all, for the garbage collector.
+        failure.tb = None
+        if failure.value is not None:
+            failure.value.__traceback__ = None
+        self._go_on(Leaving(self._house.wheel, self._house.close_timeout, answer))
 
     def _answer(self, failure: Failure) -> bytes:
         """Whatever went wrong has an answer."""
@@ -232,7 +237,7 @@ class Entrance(Protocol):
             if getattr(transport, "disconnected", False):
                 return
         hand_over(self, protocol, transport, data)
-        if waited is not None:
+        if self._paused:
             transport.resumeProducing()
 
 

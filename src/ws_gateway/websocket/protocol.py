@@ -110,7 +110,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         was_open = session.state is not State.FRESH
         around.wheel.forget(self, self._slot)
         around.registry.remove(self)
-        self._writer.discard()
+        self._writer.lost()
         self._perform(session.lost(around.wheel.now()))
         if was_open and session.ending is not None:
             around.counters.disconnects.inc()
@@ -148,9 +148,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._watch()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """A message that the fast lane left to Autobahn. After a Close nobody listens, and its text may be broken."""
+        """A message that the fast lane left to Autobahn."""
         if self.state != self.STATE_OPEN:
-            return
+            return  # behind a Close; Autobahn no longer judges, so it may not even be UTF-8
         now = self.surroundings.wheel.now()
         if isBinary:
             self._perform(self._session.binary(now, payload))

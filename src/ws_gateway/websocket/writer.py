@@ -26,6 +26,10 @@ _CLOSE = 0x88
 _DIRECT = (tcp.Server, unix.Server)
 
 
+def _nobody() -> None:
+    """Who is told when there is nobody to tell."""
+
+
 class Writer(ABC):
     """What both kinds have in common: the queue, and when it is used.
 
@@ -89,6 +93,11 @@ class Writer(ABC):
     def abort(self) -> None:
         """Cut the connection now."""
         self._transport.abortConnection()
+
+    def lost(self) -> None:
+        """The transport is gone. Lets go of the owner, so that no cycle waits for the garbage collector."""
+        self.discard()
+        self._overflowed = _nobody
 
     @property
     def waiting(self) -> tuple[int, int]:
