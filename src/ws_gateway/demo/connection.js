@@ -24,6 +24,9 @@ const CLOSE_REASONS = {
   4429: "this client was too fast",
 };
 
+// A browser does not tell a gateway that is away from one that refuses the handshake.
+const UNREACHABLE = "the gateway does not answer";
+
 // The token endpoint said no for good: asking again would change nothing.
 class Refused extends Error {}
 
@@ -139,7 +142,8 @@ export class Connection extends EventTarget {
   }
 
   #closed(code, reason) {
-    const why = CLOSE_REASONS[code] ?? `the connection was closed with ${code}`;
+    const opened = this.state === "open";
+    const why = code === 1006 && !opened ? UNREACHABLE : CLOSE_REASONS[code] ?? `the connection was closed with ${code}`;
     this.#note(`closed ${code}${reason ? ` (${reason})` : ""}`);
     this.#drop();
     if (code === 4401) this.#token = null;

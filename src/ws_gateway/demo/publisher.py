@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -68,6 +67,7 @@ class Publisher(Service):
         self._queue: deque[_Waiting] = deque()
         self._in_flight = False
         self._work: Deferred[None] = succeed(None)
+        self._awake: Deferred[None] | None = None
         self._down = False
 
     def __len__(self) -> int:
@@ -97,6 +97,12 @@ class Publisher(Service):
             self._work = Deferred.fromCoroutine(self._run())
             self._work.addErrback(_told)
         return True
+
+    def nudge(self) -> None:
+        """The gateway gave a sign of life: end a pause between two attempts."""
+        if self._awake is not None:
+            awake, self._awake = self._awake, None
+            awake.callback(None)
 
     def stopService(self) -> Deferred[None]:
         """Give up what is in flight and what waits, and say how much it was."""
@@ -132,8 +138,18 @@ class Publisher(Service):
             if self._clock.seconds() + delay - publication.since > self._patience:
                 _log.error("publication given up after {seconds:g} seconds", seconds=self._patience)
                 return
-            await deferLater(self._clock, delay)
+            await self._pause(delay)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _pause(self, seconds: float) -> None:
+        self._awake = Deferred()
+        timer = self._clock.callLater(seconds, self.nudge)
+        try:
+            await self._awake
+        finally:
+            self._awake = None
+            if timer.active():
+                timer.cancel()
 
     def _note_down(self, detail: str) -> None:
         if not self._down:

@@ -57,6 +57,7 @@ class Room:
 
         :raises RoomFull: there is no room for what would have to be published.
         """
+        self._publisher.nudge()
         if self._publisher.full:
             raise RoomFull
         _log.info(

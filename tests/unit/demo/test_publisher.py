@@ -63,6 +63,19 @@ class PublisherTests(SynchronousTestCase):
         self.assertEqual(self.gateway.payloads, ["first", "first", "first", "second"])
         self.assertEqual(self.recoveries, 1)
 
+    def test_nudge(self) -> None:
+        """A sign of life ends a pause between two attempts, and at other times does nothing."""
+        self.publisher.nudge()
+        self.submit("first")
+        self.publisher.nudge()
+        self.gateway.fail()
+        self.publisher.nudge()
+        self.assertEqual(self.gateway.payloads, ["first", "first"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.gateway.fail()
+        self.clock.advance(0.5)
+        self.assertEqual(len(self.gateway.calls), 3)
+
     def test_patience_ends(self) -> None:
         """A publication that waited too long is given up, and those that waited beside it get one attempt."""
         self.submit("first")

@@ -96,6 +96,14 @@ class RoomTests(SynchronousTestCase):
         )
         self.assertEqual(self.published()[0]["subjects"], ["*"])
 
+    def test_sign_of_life(self) -> None:
+        """An event comes from a gateway that lives: what waits for it is tried at once."""
+        self.room.hear(message("1", "ada", {"type": "chat", "text": "a"}))
+        self.gateway.fail()
+        self.assertEqual(len(self.gateway.calls), 1)
+        self.room.hear(message("1", "ada", {}))
+        self.assertEqual([payload["text"] for payload in self.gateway.payloads], ["a", "a"])
+
     def test_full(self) -> None:
         """Without room for the publication nothing happens at all, so that the event can come again."""
         for number in range(6):
