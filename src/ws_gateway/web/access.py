@@ -6,7 +6,9 @@ __all__ = ["log_access"]
 
 _log = Logger()
 
+# Asked often and counted anyway: a line for each would cost more than the answer.
 _PROBES = frozenset({b"/health", b"/ready", b"/metrics"})
+_PUBLISHING = frozenset({b"/internal/publish", b"/internal/publish/batch"})
 
 _MOST_METHOD_BYTES = 32
 _MOST_PATH_BYTES = 256
@@ -15,13 +17,14 @@ _MOST_PATH_BYTES = 256
 def log_access(
     method: bytes, path: bytes, status: int, size: int, seconds: float, gone: bool = False
 ) -> None:
-    """Write the line of one request; probes are at debug.
+    """Write the line of one request; probes and publishing that went well are at debug.
 
     :param path: without the query, as the peer wrote it.
     :param size: bytes of the answer's body.
     :param gone: the peer left before the answer was complete.
     """
-    write = _log.debug if path in _PROBES else _log.info
+    quiet = path in _PROBES or (path in _PUBLISHING and status == 200)
+    write = _log.debug if quiet else _log.info
     write(
         "{method} {path} left unanswered" if gone else "{method} {path} {status}",
         method=method[:_MOST_METHOD_BYTES].decode("ascii", "backslashreplace"),

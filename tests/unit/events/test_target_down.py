@@ -263,7 +263,6 @@ class EventFailedTests(SynchronousTestCase):
         self.assertEqual(len(street.pipeline.dead_letters), 3)
         self.assertTrue(street.pipeline.idle)
 
-
     def test_event_that_hangs_the_target(self) -> None:
         """An event on which the target always hangs is never given up, and gets out of the others' way."""
         street = Street()

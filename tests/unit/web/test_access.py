@@ -28,7 +28,6 @@ class AccessTests(WebTestCase):
         self.assertEqual(self.lines(), [])
         self.gateway.delivery.waiting[0].callback([1])
         (line,) = self.lines()
-        self.assertEqual(line["log_level"], LogLevel.info)
         self.assertEqual(formatEvent(line), "POST /internal/publish 200")
         self.assertEqual((line["bytes"], line["milliseconds"]), (len(b'{"sent":1}'), 250.0))
 
@@ -52,6 +51,13 @@ class AccessTests(WebTestCase):
             self.gateway.ask("GET", path)
         levels = [line["log_level"] for line in self.lines()]
         self.assertEqual(levels, [LogLevel.debug] * 3 + [LogLevel.info])
+
+    def test_publishing(self) -> None:
+        """Publishing that went well is logged at debug, publishing that did not at info."""
+        self.gateway.ask("POST", "/internal/publish", {"subjects": ["a"], "payload": 1})
+        self.gateway.ask("POST", "/internal/publish", {"subjects": [], "payload": 1})
+        levels = [line["log_level"] for line in self.lines()]
+        self.assertEqual(levels, [LogLevel.debug, LogLevel.info])
 
     def test_gone(self) -> None:
         """A peer that leaves before its answer is a line as well, and only one."""
