@@ -23,6 +23,8 @@ import ipaddress
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -92,22 +94,27 @@ def listen_seconds() -> float:
     return seconds
 
 
-def open_connection(url: str, token: str) -> ClientConnection:
-    options: dict[str, None] = {"proxy": None} if is_local(url) else {}
-    try:
-        return connect(
-            url,
-            additional_headers={"Authorization": f"Bearer {token}"},
-            open_timeout=CONNECT_SECONDS,
-            close_timeout=2,
-            **options,
-        )
-    except InvalidURI as error:
-        raise Trouble(f"WS_URL={url!r}: allowed is ws://host:port/path or wss://host:port/path") from error
-    except TimeoutError as error:
-        raise Trouble(f"{url}: no answer in {CONNECT_SECONDS:g} seconds") from error
-    except (OSError, InvalidHandshake, EOFError) as error:
-        raise Trouble(f"{url}: {one_line(error)}") from error
+@contextmanager
+def open_connection(url: str, token: str) -> Iterator[ClientConnection]:
+    with ExitStack() as stack:
+        try:
+            opening = connect(
+                url,
+                additional_headers={"Authorization": f"Bearer {token}"},
+                open_timeout=CONNECT_SECONDS,
+                close_timeout=2,
+                **({"proxy": None} if is_local(url) else {}),
+            )
+            connection = stack.enter_context(opening)
+        except (InvalidURI, ValueError) as error:
+            raise Trouble(
+                f"WS_URL={url!r}: allowed is ws://host:port/path or wss://host:port/path"
+            ) from error
+        except TimeoutError as error:
+            raise Trouble(f"{url}: no answer in {CONNECT_SECONDS:g} seconds") from error
+        except (OSError, InvalidHandshake, EOFError) as error:
+            raise Trouble(f"{url}: {one_line(error)}") from error
+        yield connection
 
 
 def messages() -> list[str]:
@@ -157,8 +164,9 @@ def closing_line(closed: ConnectionClosed) -> str:
 
 def is_local(url: str) -> bool:
     """Whether a proxy makes no sense on the way there."""
-    host = urlsplit(url).hostname or ""
+    host = ""
     try:
+        host = urlsplit(url).hostname or ""
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"

@@ -149,12 +149,16 @@ class Stack:
         self.url = f"http://127.0.0.1:{demo_port}/demo/chat"
         self.ws_url = f"ws://127.0.0.1:{gateway_port}/ws"
         self.private_key_file = str(private)
-        self.demo = Demo(self._demo_settings)
+        self.start_demo()
         try:
             self.start_gateway()
         except BaseException:
             self.demo.stop()
             raise
+
+    def start_demo(self) -> None:
+        """The demo backend, again."""
+        self.demo = Demo(self._demo_settings)
 
     def start_gateway(self) -> None:
         """The gateway, again."""
