@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol
 
 from ws_gateway.domain import codec
 from ws_gateway.domain.messages import ConnectionFacts
+from ws_gateway.domain.outgoing import text_frame
 from ws_gateway.domain.session import Session
 from ws_gateway.websocket.admit import Admitted
 from ws_gateway.websocket.protocol import GatewayProtocol
@@ -20,6 +21,7 @@ from ws_gateway.websocket.surroundings import Surroundings
 __all__ = ["ConnectionFactory"]
 
 FULL_WINDOW = 15
+_ALONE = "server_no_context_takeover"
 
 
 class ConnectionFactory:
@@ -54,7 +56,9 @@ class ConnectionFactory:
             tcpNoDelay=True,
             perMessageCompressionAccept=_accept if compression else _decline,
         )
-        settings = {name: getattr(autobahn, name) for name in base.CONFIG_ATTRS}
+        settings: dict[str, Any] = {name: getattr(autobahn, name) for name in base.CONFIG_ATTRS}
+        # A plain function would become a method and get the connection as its first argument.
+        settings["perMessageCompressionAccept"] = staticmethod(settings["perMessageCompressionAccept"])
         self._protocol = type(
             base.__name__,
             (base,),
@@ -78,6 +82,9 @@ class ConnectionFactory:
             client_ip=admitted.client_ip if around.events_client_ip else None,
             claims=identity.claims,
         )
+        greeting = None
+        if admitted.protocol == 1:
+            greeting = text_frame(codec.encode_welcome(facts, admitted.refused, identity.expires_at))
         session = Session(
             facts,
             codec.encode_facts(facts),
@@ -86,6 +93,7 @@ class ConnectionFactory:
             None if identity.expires_at is None else identity.expires_at - now,
             around.random(),
             admitted.traceparent,
+            greeting,
         )
         protocol: Protocol = self._protocol(
             session, self._head(admitted), admitted.subprotocol, admitted.client_ip
@@ -109,6 +117,14 @@ class ConnectionFactory:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+class _Stateless(PerMessageDeflateOfferAccept):
+    """Says that each message of ours stands alone, also to a client that did not ask (RFC 7692 7.1.1.1)."""
+
+    def get_extension_string(self) -> str:
+        text = super().get_extension_string()
+        return text if _ALONE in text else f"{text}; {_ALONE}"
+
+
 def _decline(offers: list[PerMessageDeflateOffer]) -> None:
     return None
 
@@ -117,7 +133,7 @@ def _accept(offers: list[PerMessageDeflateOffer]) -> PerMessageDeflateOfferAccep
     """Take the first offer that lets us compress once for everybody: full window, no context takeover."""
     for offer in offers:
         if isinstance(offer, PerMessageDeflateOffer) and offer.request_max_window_bits in (0, FULL_WINDOW):
-            return PerMessageDeflateOfferAccept(
+            return _Stateless(
                 offer,
                 request_no_context_takeover=offer.accept_no_context_takeover,
                 no_context_takeover=True,
