@@ -1,5 +1,6 @@
 """Waiting for a condition, never for a time."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,7 +9,7 @@ __all__ = ["PATIENCE", "until"]
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("TEST_PATIENCE_SECONDS", "60"))
 """Seconds; long enough for a machine that is busy, and reached only if something is wrong."""
 
 
