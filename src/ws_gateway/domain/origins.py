@@ -1,8 +1,12 @@
 """Which web pages may open connections (setting `WS_ALLOWED_ORIGINS`, contract section 1)."""
 
+import re
 from collections.abc import Sequence
 
 __all__ = ["OriginRule"]
+
+_SUBDOMAIN = re.compile(r"[a-z0-9._-]+")
+"""What the asterisk stands for: the end of an address must not be taken for the end of its host."""
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -34,7 +38,9 @@ class OriginRule:
         if separator and host is not None and authority == _without_default_port(scheme, host.lower()):
             return True
         return any(
-            normal.startswith(before) and normal.endswith(after) and len(normal) > len(before) + len(after)
+            normal.startswith(before)
+            and normal.endswith(after)
+            and _SUBDOMAIN.fullmatch(normal, len(before), len(normal) - len(after))
             for before, after in self._patterns
         )
 

@@ -158,8 +158,7 @@ class Admission:
 
     async def _judge(self, head: Head, peer: str | None) -> Admitted:
         key = self._handshake_key(head)
-        origins = self._rules.origins
-        if not origins.allows(head.only("origin"), head.only("host")):
+        if not self._rules.origins.allows(_origin(head), head.only("host")):
             raise Refused(RefusalReason.ORIGIN, _ORIGIN)
         self._check_room()
         client_ip = client_address(peer, head.headers.get("x-forwarded-for", ()), self._rules.trusted_proxies)
@@ -187,13 +186,13 @@ class Admission:
             _forget_frames(error)
             _log.warn("handshake refused: {detail}", detail=str(error), client_ip=client_ip)
             raise Refused(RefusalReason.KEYS_UNAVAILABLE, _no_keys(error.retry_after)) from None
-        self._check_room()  # again: time may have passed while a key was fetched
+        wanted = _wanted_channels(query)
+        subjects, _ = await self._policy.grant(identity, wanted)
+        self._check_room()  # again: time may have passed while a key or a grant was awaited
         most = self._rules.max_per_user
         if most and self._registry.count_of_user(identity.user_id) >= most:
             answer = close_answer(key, subprotocol, USER_FULL_CODE, "too many connections of this user")
             raise Refused(RefusalReason.USER_FULL, answer)
-        wanted = _wanted_channels(query)
-        subjects, _ = await self._policy.grant(identity, wanted)
         return Admitted(
             identity,
             subjects,
@@ -228,6 +227,12 @@ class Admission:
         if "transfer-encoding" in head.headers or head.only("content-length") not in (None, "0"):
             raise Refused(RefusalReason.BAD_REQUEST, _BODY)
         return key
+
+
+def _origin(head: Head) -> str | None:
+    """The origin; several lines are one value, which no rule allows."""
+    lines = head.headers.get("origin")
+    return None if lines is None else ", ".join(lines)
 
 
 def _forget_frames(error: Exception) -> None:

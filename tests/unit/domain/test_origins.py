@@ -73,6 +73,20 @@ class OriginRuleTests(SynchronousTestCase):
             ),
         )
 
+    def test_subdomain(self) -> None:
+        """What stands for the asterisk is a host name: nothing hides in it."""
+        self.judge(
+            OriginRule(["https://*.example.com"]),
+            ("https://a-1.b_2.example.com", "https://xn--e1afmkfd.example.com"),
+            (
+                "https://evil.example/x.example.com",
+                "https://evil.example#.example.com",
+                "https://evil.example:443@a.example.com",
+                "https://evil.example, https://a.example.com",
+                "https://evil.example\\.example.com",
+            ),
+        )
+
     def test_same_host(self) -> None:
         """A page from the host that was asked passes, whatever port its scheme implies."""
         rule = OriginRule(["https://app.example.com"])
