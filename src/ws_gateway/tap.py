@@ -36,7 +36,7 @@ from ws_gateway.domain.ordering import ordering_rule
 from ws_gateway.domain.origins import OriginRule
 from ws_gateway.domain.registry import Registry
 from ws_gateway.domain.retry import Backoff
-from ws_gateway.domain.session import SessionRules
+from ws_gateway.domain.rules import SessionRules
 from ws_gateway.errors import ConfigError
 from ws_gateway.events.ids import EventIds
 from ws_gateway.events.limits import PipelineLimits
@@ -57,6 +57,7 @@ from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.factory import ConnectionFactory
 from ws_gateway.websocket.frontdoor import FrontDoorFactory, House
 from ws_gateway.websocket.queue import DropStrategy, QueueLimits
+from ws_gateway.websocket.refresh import Refresher
 from ws_gateway.websocket.service import WebSocketService
 from ws_gateway.websocket.surroundings import Counters, Surroundings
 from ws_gateway.websocket.upgrade import UpgradeResource
@@ -133,6 +134,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         later=lambda call: reactor.callLater(0, call),
         random=random.random,
         new_id=lambda: str(uuid.uuid4()),
+        refresher=Refresher(config.authenticator, wall),
         events_client_ip=settings.events.client_ip,
     )
     _fixed_counters(metrics)

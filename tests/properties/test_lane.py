@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.websocket.gate import Gate
-from ws_gateway.domain.session import SessionRules
+from ws_gateway.domain.rules import SessionRules
 from ws_gateway.testing.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_frame, frame
 from ws_gateway.websocket.protocol import GatewayProtocol
 

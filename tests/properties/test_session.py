@@ -12,7 +12,8 @@ from ws_gateway.domain.closing import Closing
 from ws_gateway.domain.effects import DROP, PING, Close, Drop, Effect, Emit, Ping, Send
 from ws_gateway.domain.messages import Connected, Disconnected, Event, MessageReceived
 from ws_gateway.domain.ordering import ordering_rule
-from ws_gateway.domain.session import Session, SessionRules, State
+from ws_gateway.domain.rules import SessionRules
+from ws_gateway.domain.session import Session, State
 
 ENDINGS = [
     closings.SHUTDOWN,

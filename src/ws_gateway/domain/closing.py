@@ -24,6 +24,7 @@ __all__ = [
     "SHUTDOWN",
     "SLOW_CONSUMER",
     "TOKEN_EXPIRED",
+    "TOKEN_REFUSED",
     "TOO_OLD",
     "UNAUTHORIZED_CODE",
     "USER_FULL_CODE",
@@ -62,6 +63,7 @@ class Closing:
 
 
 TOKEN_EXPIRED = Closing(UNAUTHORIZED_CODE, "token expired", DisconnectCause.TOKEN_EXPIRED)
+TOKEN_REFUSED = Closing(UNAUTHORIZED_CODE, "unauthorized", DisconnectCause.SERVER)
 TOO_OLD = Closing(1012, "connection too old", DisconnectCause.SERVER)
 SHUTDOWN = Closing(1012, "service restart", DisconnectCause.SHUTDOWN)
 SLOW_CONSUMER = Closing(4408, "too slow", DisconnectCause.SLOW_CONSUMER)

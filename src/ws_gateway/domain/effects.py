@@ -1,6 +1,6 @@
 """What a session wants done. Values only: the protocol performs them, in order."""
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ws_gateway.domain import codec
 from ws_gateway.domain.closing import Closing
@@ -19,6 +19,7 @@ __all__ = [
     "Effect",
     "Emit",
     "Ping",
+    "Refresh",
     "Send",
 ]
 
@@ -38,6 +39,13 @@ class Emit:
 
 
 @frozen
+class Refresh:
+    """Have a new token judged; the outcome comes back as `refreshed` or `unrefreshed`."""
+
+    token: str = field(repr=False)
+
+
+@frozen
 class Ping:
     """Ask the client for a sign of life (RFC 6455 section 5.5.2)."""
 
@@ -54,7 +62,7 @@ class Drop:
     """Cut the connection: the closing handshake will not end, or nobody is there."""
 
 
-Effect = Send | Emit | Ping | Close | Drop
+Effect = Send | Emit | Refresh | Ping | Close | Drop
 
 NOTHING: tuple[Effect, ...] = ()
 PING = Ping()

@@ -9,6 +9,8 @@
 
 Each state is a row of functions, one for each input, so the table is total by construction: a row with a
 hole cannot be built.
+
+The module is long because the machine is one: a third of it is the list of inputs and the table.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,6 +33,8 @@ from ws_gateway.domain.effects import (
     Close,
     Effect,
     Emit,
+    Refresh,
+    Send,
 )
 from ws_gateway.domain.limits import TokenBucket
 from ws_gateway.domain.messages import (
@@ -40,7 +44,8 @@ from ws_gateway.domain.messages import (
     Disconnected,
     MessageReceived,
 )
-from ws_gateway.domain.ordering import OrderingRule
+from ws_gateway.domain.outgoing import text_frame
+from ws_gateway.domain.rules import SessionRules
 from ws_gateway.domain.trace import message_traceparent
 
 __all__ = ["Session", "SessionRules", "State"]
@@ -49,27 +54,6 @@ Effects = tuple[Effect, ...]
 
 CONTROL_FACTOR = 10
 """Pings and heartbeats count against ten times the rate (contract section 1)."""
-
-
-@frozen
-class SessionRules:
-    """What is the same for every connection of a node. Times in seconds, 0 = off.
-
-    :ivar rate_limit: messages a second, `rate_burst` at once.
-    :ivar rate_close_after: so many excess frames in a row end the connection.
-    :ivar close_timeout: never off: with 0 a close is not waited for.
-    :ivar ordering: how the ordering key of a message is found; None where there is no strategy.
-    """
-
-    rate_limit: float = 10
-    rate_burst: float = 20
-    rate_close_after: int = 1000
-    ping_interval: float = 25
-    ping_timeout: float = 20
-    close_timeout: float = 5
-    max_age: float = 0
-    ordering: OrderingRule | None = None
-    ordering_strategy: str = "none"
 
 
 class State(Enum):
@@ -88,6 +72,7 @@ class Session:
     :param expires_in: seconds until the token expires, None if never.
     :param phase: 0 to 1, random: spreads the first pings of many connections over the interval.
     :param traceparent: the handshake's.
+    :param greeting: the frame that greets a client which speaks protocol 1; None for all others.
     :ivar next_deadline: monotonic seconds at which `tick` wants to be called, `inf` for never.
     :ivar last_seen: monotonic seconds of the client's last sign of life.
     """
@@ -97,14 +82,18 @@ class Session:
         "_control_bucket",
         "_drop_at",
         "_ending",
-        "_ends",
         "_excess",
+        "_expires_at",
+        "_greeting",
         "_message_bucket",
         "_ping_at",
         "_pong_by",
+        "_refreshing",
         "_row",
         "_rules",
         "_seq",
+        "_speaks_1",
+        "_too_old_at",
         "_traceparent",
         "facts",
         "last_seen",
@@ -121,6 +110,7 @@ class Session:
         expires_in: float | None = None,
         phase: float = 0.0,
         traceparent: str | None = None,
+        greeting: bytes | None = None,
     ) -> None:
         self.facts = facts
         self._constant = constant
@@ -133,9 +123,11 @@ class Session:
             rules.rate_limit * CONTROL_FACTOR, rules.rate_burst * CONTROL_FACTOR, now
         )
         self._ending: Closing | None = None
-        expiry = (inf if expires_in is None else now + expires_in, closings.TOKEN_EXPIRED)
-        age = (now + rules.max_age if rules.max_age else inf, closings.TOO_OLD)
-        self._ends = min(expiry, age, key=lambda end: end[0])
+        self._greeting = greeting
+        self._speaks_1 = greeting is not None
+        self._refreshing = False
+        self._too_old_at = now + rules.max_age if rules.max_age else inf
+        self._expires_at = inf if expires_in is None else now + expires_in
         # The first ping comes after half an interval to a whole one, so that pings do not come in waves.
         self._ping_at = now + rules.ping_interval * (1 - phase / 2) if rules.ping_interval else inf
         self._pong_by = inf
@@ -166,6 +158,18 @@ class Session:
         """A Close frame came; the protocol layer answers it."""
         return self._row.peer_closed(self, now, code, reason)
 
+    def refreshed(self, now: float, answer: bytes, expires_in: float | None) -> Effects:
+        """A new token was accepted.
+
+        :param answer: the frame that tells the client.
+        :param expires_in: seconds until it expires, None if never.
+        """
+        return self._row.refreshed(self, now, answer, expires_in)
+
+    def unrefreshed(self, now: float, refused: bool) -> Effects:
+        """A new token was refused, or could not be judged now."""
+        return self._row.unrefreshed(self, now, refused)
+
     def close(self, now: float, ending: Closing) -> Effects:
         """We want to end it, for whatever reason."""
         return self._row.close(self, now, ending)
@@ -185,7 +189,9 @@ class Session:
 
     def _open(self, now: float) -> Effects:
         self._enter(State.OPEN)
-        return (Emit(Connected(self.facts, self._constant, self._traceparent)),)
+        connected = Emit(Connected(self.facts, self._constant, self._traceparent))
+        greeting, self._greeting = self._greeting, None
+        return (connected,) if greeting is None else (connected, Send(greeting))
 
     def _take_text(self, now: float, text: str) -> Effects:
         self.last_seen = now
@@ -200,9 +206,35 @@ class Session:
                 return self._too_many(now)
             self._excess = 0
             return _PONG if kind is codec.ClientKind.PING else _HEARTBEAT_ACK
+        if self._speaks_1 and codec.is_command(message):
+            return self._take_command(now, message)
         if not self._message_bucket.take(now):
             return self._too_many(now)
         return self._message(message, text.encode(), text)
+
+    def _take_command(self, now: float, command: Mapping[str, Any]) -> Effects:
+        if not self._control_bucket.take(now):
+            return self._too_many(now)
+        self._excess = 0
+        token = codec.refresh_token(command)
+        if isinstance(token, codec.CommandError):
+            return _ERRORS[token]
+        if self._refreshing:
+            return _ERRORS[codec.CommandError.BUSY]
+        self._refreshing = True
+        return (Refresh(token),)
+
+    def _accept_refresh(self, now: float, answer: bytes, expires_in: float | None) -> Effects:
+        self._refreshing = False
+        self._expires_at = inf if expires_in is None else now + expires_in
+        self._rearm()
+        return (Send(answer),)
+
+    def _refuse_refresh(self, now: float, refused: bool) -> Effects:
+        self._refreshing = False
+        if refused:
+            return self._begin_close(now, closings.TOKEN_REFUSED)
+        return _ERRORS[codec.CommandError.TRY_LATER]
 
     def _take_binary(self, now: float, payload: bytes) -> Effects:
         self.last_seen = now
@@ -247,8 +279,9 @@ class Session:
         return (Close(ending),)
 
     def _tick_open(self, now: float) -> Effects:
-        if now >= self._ends[0]:
-            return self._begin_close(now, self._ends[1])
+        if now >= min(self._expires_at, self._too_old_at):
+            first = closings.TOKEN_EXPIRED if self._expires_at <= self._too_old_at else closings.TOO_OLD
+            return self._begin_close(now, first)
         if now >= self._pong_by:
             # Nobody is there to read a Close frame.
             self._ending = closings.PING_TIMEOUT
@@ -313,7 +346,7 @@ class Session:
 
     def _rearm(self) -> None:
         if self.state is State.OPEN:
-            self.next_deadline = min(self._ends[0], self._ping_at, self._pong_by)
+            self.next_deadline = min(self._expires_at, self._too_old_at, self._ping_at, self._pong_by)
         elif self.state is State.CLOSING:
             self.next_deadline = self._drop_at
         else:
@@ -325,6 +358,9 @@ _HEARTBEAT_ACK: Effects = (SEND_HEARTBEAT_ACK,)
 _RATE_LIMITED: Effects = (SEND_RATE_LIMITED,)
 _PING: Effects = (PING,)
 _DROP: Effects = (DROP,)
+_ERRORS: dict[codec.CommandError, Effects] = {
+    error: (Send(text_frame(codec.encode_error(error))),) for error in codec.CommandError
+}
 
 
 @frozen
@@ -336,6 +372,8 @@ class Row:
     binary: Callable[[Session, float, bytes], Effects]
     pong: Callable[[Session, float], Effects]
     peer_closed: Callable[[Session, float, int | None, str], Effects]
+    refreshed: Callable[[Session, float, bytes, float | None], Effects]
+    unrefreshed: Callable[[Session, float, bool], Effects]
     close: Callable[[Session, float, Closing], Effects]
     tick: Callable[[Session, float], Effects]
     lost: Callable[[Session, float], Effects]
@@ -348,6 +386,8 @@ TABLE: dict[State, Row] = {
         binary=Session._ignore,
         pong=Session._ignore,
         peer_closed=Session._ignore,
+        refreshed=Session._ignore,
+        unrefreshed=Session._ignore,
         close=Session._ignore,
         tick=Session._ignore,
         lost=Session._vanish,
@@ -358,6 +398,8 @@ TABLE: dict[State, Row] = {
         binary=Session._take_binary,
         pong=Session._take_pong,
         peer_closed=Session._peer_closes,
+        refreshed=Session._accept_refresh,
+        unrefreshed=Session._refuse_refresh,
         close=Session._begin_close,
         tick=Session._tick_open,
         lost=Session._lose,
@@ -368,6 +410,8 @@ TABLE: dict[State, Row] = {
         binary=Session._ignore,
         pong=Session._ignore,
         peer_closed=Session._ignore,
+        refreshed=Session._ignore,
+        unrefreshed=Session._ignore,
         close=Session._ignore,
         tick=Session._tick_closing,
         lost=Session._lose,
@@ -378,6 +422,8 @@ TABLE: dict[State, Row] = {
         binary=Session._ignore,
         pong=Session._ignore,
         peer_closed=Session._ignore,
+        refreshed=Session._ignore,
+        unrefreshed=Session._ignore,
         close=Session._ignore,
         tick=Session._ignore,
         lost=Session._ignore,

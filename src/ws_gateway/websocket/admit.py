@@ -60,18 +60,22 @@ class Refused(Exception):
 class Admitted:
     """A client that may come in.
 
+    :ivar refused: subjects that it asked for and does not get.
     :ivar key: its Sec-WebSocket-Key.
     :ivar subprotocol: what the answer selects, if anything.
     :ivar extensions: the offered extensions.
+    :ivar protocol: 1 if it asked for the gateway's own messages (query `v=1`), else 0.
     """
 
     identity: Identity
     subjects: tuple[str, ...]
+    refused: tuple[str, ...]
     key: str
     subprotocol: str | None
     extensions: tuple[str, ...]
     client_ip: str | None
     traceparent: str | None
+    protocol: int = 0
 
 
 @frozen
@@ -187,7 +191,7 @@ class Admission:
             _log.warn("handshake refused: {detail}", detail=str(error), client_ip=client_ip)
             raise Refused(RefusalReason.KEYS_UNAVAILABLE, _no_keys(error.retry_after)) from None
         wanted = _wanted_channels(query)
-        subjects, _ = await self._policy.grant(identity, wanted)
+        subjects, refused = await self._policy.grant(identity, wanted)
         self._check_room()  # again: time may have passed while a key or a grant was awaited
         most = self._rules.max_per_user
         if most and self._registry.count_of_user(identity.user_id) >= most:
@@ -196,12 +200,14 @@ class Admission:
         return Admitted(
             identity,
             subjects,
+            refused,
             key,
             subprotocol,
             head.headers.get("sec-websocket-extensions", ()),
             client_ip,
             valid_traceparent(head.only("traceparent"))
             or valid_traceparent(handshake.first_query("traceparent")),
+            1 if handshake.first_query("v") == "1" else 0,
         )
 
     def _check_room(self) -> None:

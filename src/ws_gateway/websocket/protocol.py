@@ -7,6 +7,7 @@ on itself when a peer errs, which it calls to write, and which attributes it kee
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,11 +22,13 @@ from ws_gateway.domain.effects import (
     Effect,
     Emit,
     Ping,
+    Refresh,
     Send,
 )
 from ws_gateway.domain.messages import ConnectionView, EventType
 from ws_gateway.domain.outgoing import Batch, Wire
 from ws_gateway.domain.session import Session, State
+from ws_gateway.errors import HandshakeRefused, KeysUnavailable
 from ws_gateway.interfaces import IConnection
 from ws_gateway.websocket.lane import next_text
 from ws_gateway.websocket.surroundings import Surroundings
@@ -75,6 +78,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._writer: Writer = None  # type: ignore[assignment]  # there is one from connectionMade on
         self._replies: list[bytes] = []
         self._reading = False
+        self._refreshing: Deferred[Any] | None = None
         self._slot = 0
 
     # From the transport.
@@ -112,6 +116,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         around.registry.remove(self)
         self._writer.lost()
         self._perform(session.lost(around.wheel.now()))
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         if was_open and session.ending is not None:
             around.counters.disconnects.inc()
             self._summarize(session.ending)
@@ -262,6 +268,9 @@ class GatewayProtocol(WebSocketServerProtocol):
             elif kind is Close:
                 ending = effect.closing  # type: ignore[union-attr]
                 self.sendCloseFrame(ending.code, ending.reason.encode("utf-8"))
+                self._watch()
+            elif kind is Refresh:
+                self._refresh(effect.token)  # type: ignore[union-attr]
             elif kind is Drop:
                 self._writer.abort()
         if self._replies and not self._reading:
@@ -275,7 +284,31 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _end(self, ending: Closing) -> None:
         self._perform(self._session.close(self.surroundings.wheel.now(), ending))
+
+    def _refresh(self, token: str) -> None:
+        self._refreshing = judging = self.surroundings.refresher.refresh(token, self.user_id)
+        judging.addCallbacks(self._refreshed, self._unrefreshed)
+        judging.addErrback(lambda failure: _log.failure("a token could not be refreshed", failure))
+
+    def _refreshed(self, outcome: tuple[bytes, float | None]) -> None:
+        self._refreshing = None
+        self._perform(self._session.refreshed(self.surroundings.wheel.now(), *outcome))
         self._watch()
+
+    def _unrefreshed(self, failure: Failure) -> None:
+        self._refreshing = None
+        error = failure.value
+        if not isinstance(error, HandshakeRefused | KeysUnavailable | CancelledError):
+            _log.failure("a new token could not be judged", failure, connection_id=self.connection_id)
+        refused = isinstance(error, HandshakeRefused)
+        if isinstance(error, HandshakeRefused):
+            _log.info(
+                "refresh refused: {detail}",
+                detail=error.detail,
+                reason=error.reason.value,
+                connection_id=self.connection_id,
+            )
+        self._perform(self._session.unrefreshed(self.surroundings.wheel.now(), refused))
 
     def _overflowed(self) -> None:
         """Within a send, so not now; the client does not read, so what waits for it is dropped."""

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from attrs import frozen
 
 from ws_gateway.domain.registry import Registry
-from ws_gateway.domain.session import SessionRules
+from ws_gateway.domain.rules import SessionRules
 from ws_gateway.interfaces import ICounter, IEventEmitter, IMetrics
 from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.queue import QueueLimits
+from ws_gateway.websocket.refresh import Refresher
 
 __all__ = ["Counters", "Surroundings"]
 
@@ -56,4 +57,5 @@ class Surroundings:
     later: Callable[[Callable[[], None]], object]
     random: Callable[[], float]
     new_id: Callable[[], str]
+    refresher: Refresher
     events_client_ip: bool = False

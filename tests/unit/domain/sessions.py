@@ -6,7 +6,8 @@ from typing import Any
 from ws_gateway.domain.codec import encode_facts
 from ws_gateway.domain.effects import Close, Drop, Effect, Emit, Ping, Send
 from ws_gateway.domain.messages import ConnectionFacts, Event, MessageReceived
-from ws_gateway.domain.session import Session, SessionRules
+from ws_gateway.domain.rules import SessionRules
+from ws_gateway.domain.session import Session
 
 FACTS = ConnectionFacts("c-1", "42", ("user:42", "channel:a"), 1_700_000_000, "node-1")
 CONSTANT = encode_facts(FACTS)

@@ -8,9 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.domain.sessions import CONSTANT, FACTS, QUIET, START, events, fresh, kinds, opened
 from ws_gateway.domain import closing as closings
 from ws_gateway.domain.closing import Closing, kicked, violation
-from ws_gateway.domain.effects import DROP, Close, Drop, Effect, Emit
+from ws_gateway.domain.effects import DROP, Close, Drop, Effect, Emit, Send
 from ws_gateway.domain.messages import Connected, DisconnectCause, Disconnected
-from ws_gateway.domain.session import TABLE, Row, Session, SessionRules, State
+from ws_gateway.domain.rules import SessionRules
+from ws_gateway.domain.session import TABLE, Row, Session, State
 
 INPUTS: dict[str, Callable[[Session], tuple[Effect, ...]]] = {
     "opened": lambda session: session.opened(START),
@@ -19,6 +20,8 @@ INPUTS: dict[str, Callable[[Session], tuple[Effect, ...]]] = {
     "pong": lambda session: session.pong(START),
     "peer_closed": lambda session: session.peer_closed(START, 1000, "bye"),
     "close": lambda session: session.close(START, kicked(4403, "")),
+    "refreshed": lambda session: session.refreshed(START, b"frame", None),
+    "unrefreshed": lambda session: session.unrefreshed(START, True),
     "tick": lambda session: session.tick(START),
     "lost": lambda session: session.lost(START),
 }
@@ -47,6 +50,8 @@ class TableTests(SynchronousTestCase):
         (State.OPEN, "binary"): (State.OPEN, [Emit]),
         (State.OPEN, "peer_closed"): (State.CLOSING, []),
         (State.OPEN, "close"): (State.CLOSING, [Close]),
+        (State.OPEN, "refreshed"): (State.OPEN, [Send]),
+        (State.OPEN, "unrefreshed"): (State.CLOSING, [Close]),
         (State.OPEN, "lost"): (State.GONE, [Emit]),
         (State.CLOSING, "lost"): (State.GONE, [Emit]),
     }

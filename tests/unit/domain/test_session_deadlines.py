@@ -6,7 +6,8 @@ from tests.unit.domain.sessions import CONSTANT, FACTS, START, events, opened
 from ws_gateway.domain import closing as closings
 from ws_gateway.domain.effects import DROP, PING, Close
 from ws_gateway.domain.messages import DisconnectCause, Disconnected
-from ws_gateway.domain.session import Session, SessionRules, State
+from ws_gateway.domain.rules import SessionRules
+from ws_gateway.domain.session import Session, State
 
 NEVER = float("inf")
 

@@ -14,7 +14,7 @@ from ws_gateway.auth.policy import ClaimsPolicy
 from ws_gateway.domain.delivery import Delivery
 from ws_gateway.domain.messages import Identity
 from ws_gateway.domain.registry import Registry
-from ws_gateway.domain.session import SessionRules
+from ws_gateway.domain.rules import SessionRules
 from ws_gateway.testing.auth import FakeAuthenticator
 from ws_gateway.testing.emitter import FakeEmitter
 from ws_gateway.testing.frames import Received, read_frames
@@ -28,6 +28,7 @@ from ws_gateway.websocket.factory import ConnectionFactory
 from ws_gateway.websocket.frontdoor import FrontDoorFactory, House
 from ws_gateway.websocket.protocol import GatewayProtocol
 from ws_gateway.websocket.queue import QueueLimits
+from ws_gateway.websocket.refresh import Refresher
 from ws_gateway.websocket.surroundings import Counters, Surroundings
 from ws_gateway.websocket.upgrade import UpgradeResource
 
@@ -153,6 +154,7 @@ class Gate:
             later=lambda call: self.clock.callLater(0, call),
             random=lambda: 0.5,
             new_id=lambda: f"c-{next(numbers)}",
+            refresher=Refresher(self.authenticator, lambda: WALL + self.clock.seconds()),
         )
         self.connections = ConnectionFactory(self.around, self.clock, base=base, **factory)
         self.house = House(self.admission, self.connections.open, self.wheel)

@@ -13,6 +13,14 @@ from ws_gateway.domain.codec.client import (
     read_object,
 )
 from ws_gateway.domain.codec.events import encode_event, encode_facts
+from ws_gateway.domain.codec.protocol1 import (
+    CommandError,
+    encode_error,
+    encode_refreshed,
+    encode_welcome,
+    is_command,
+    refresh_token,
+)
 from ws_gateway.domain.codec.publications import (
     PublicationInvalid,
     body_api_key,
@@ -26,15 +34,21 @@ __all__ = [
     "RATE_LIMITED",
     "RAW_FIELDS",
     "ClientKind",
+    "CommandError",
     "PublicationInvalid",
     "body_api_key",
     "client_kind",
     "decode_batch",
     "decode_publication",
     "encode_binary",
+    "encode_error",
     "encode_event",
     "encode_event_frame",
     "encode_facts",
     "encode_raw",
+    "encode_refreshed",
+    "encode_welcome",
+    "is_command",
     "read_object",
+    "refresh_token",
 ]
