@@ -1,4 +1,4 @@
-"""Protocol 1 against the real daemon: only who asks is greeted, and tokens are renewed without reconnecting."""
+"""Protocol 1: only who asks is greeted, and tokens are renewed without reconnecting."""
 
 import time
 
