@@ -95,6 +95,7 @@ class FrontDoor(Protocol):
         self._house = house
         self._site = site
         self._data = b""
+        self._next_look = 0
         self._slot = 0
         self._accepted = 0.0
 
@@ -105,12 +106,15 @@ class FrontDoor(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Look for the end of the head."""
-        # One empty line before a request is ignored (RFC 9112 section 2.2).
-        self._data = data = self._data + data if self._data else data.removeprefix(b"\r\n")
+        # Empty lines before a request are ignored (RFC 9112 section 2.2).
+        self._data = data = self._data + data if self._data else data.lstrip(b"\r\n")
         end = end_of_head(data)
         if (end or len(data)) > MAX_HEAD_BYTES:
             self._refuse(_LARGE, RefusalReason.BAD_REQUEST)
             return
+        if not end and len(data) < self._next_look:
+            return
+        self._next_look = 2 * len(data)  # a head that drips must not cost more than one that comes at once
         try:
             head = parse_head(data[:end] if end else data)
         except ForeignMethod:

@@ -72,7 +72,7 @@ class Line(StringTransport):
     no_delay = False
 
     def __init__(self, protocol: Any, peer: Any) -> None:
-        super().__init__(peerAddress=peer)
+        super().__init__(peerAddress=peer, lenient=True)
         self.protocol = protocol
         self._held = b""
         protocol.makeConnection(self)

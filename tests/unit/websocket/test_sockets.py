@@ -74,7 +74,9 @@ def garbage() -> list[Any]:
 def ours_in(objects: list[Any]) -> set[str]:
     """The types of the gateway and of Autobahn among some objects."""
     kinds = {type(one) for one in objects}
-    return {kind.__qualname__ for kind in kinds if kind.__module__.split(".")[0] in ("ws_gateway", "autobahn")}
+    return {
+        kind.__qualname__ for kind in kinds if kind.__module__.split(".")[0] in ("ws_gateway", "autobahn")
+    }
 
 
 class SocketTestCase(TestCase):
