@@ -81,14 +81,22 @@ class RawClient:
     """A socket with a memory.
 
     :param address: (host, port), or the path of a `unix:` socket.
+    :param source: the address to connect from.
     :ivar everything: all bytes that came.
     """
 
-    def __init__(self, address: tuple[str, int] | str, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int] | str,
+        receive_buffer: int | None = None,
+        source: str | None = None,
+    ) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            self.socket.bind((source, 0))
         self.socket.settimeout(PATIENCE)
         self.socket.connect(address)
         self._buffer = b""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from tests.integration.harness.canary import secret
 from tests.integration.harness.waiting import until
@@ -52,7 +52,6 @@ class Hook:
     signature: str = ""
     status: int = 0
     ended: float = 0
-    extra: dict[str, Any] = field(factory=dict)
 
 
 class _Server(ThreadingHTTPServer):
@@ -86,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in reply.headers:
             self.send_header(name, value)
-        if reply.status != 204:
+        if reply.status != 204 and "Content-Length" not in dict(reply.headers):
             self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         self.wfile.write(reply.body)
@@ -155,6 +154,23 @@ class Receiver:
         with self._lock:
             self._sockets.discard(connection)
 
+    def attempts(self, user_id: str, type: str | None = None) -> list[Hook]:
+        """Every request about a user, whatever became of it."""
+        with self._lock:
+            hooks = list(self.hooks)
+        return [
+            hook for hook in hooks if hook.event["user_id"] == user_id and type in (None, hook.event["type"])
+        ]
+
+    def wait_attempts(self, user_id: str, count: int, type: str | None = None) -> list[Hook]:
+        """Wait for so many requests about a user."""
+
+        def look() -> list[Hook] | None:
+            found = self.attempts(user_id, type)
+            return found if len(found) >= count else None
+
+        return until(look, f"{count} request(s) about {user_id}", lambda: str(self.attempts(user_id)))
+
     def take(self, request: _Handler, body: bytes) -> Reply:
         """A request is complete: remember it, decide about it."""
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -181,16 +197,23 @@ class Receiver:
                 self._under_way.remove(hook)
                 hook.ended = time.monotonic()
 
-    def _judge(self, body: bytes, headers: dict[str, str]) -> str:
-        """Both forms of signature, each for itself."""
-        standard = {name: value for name, value in headers.items() if name.startswith("webhook-")}
-        legacy = {name: value for name, value in headers.items() if name == "x-webhook-signature"}
+    def judge_form(self, body: bytes, headers: dict[str, str]) -> str:
+        """Is it signed with one of our secrets?
+
+        :returns: `good`, or what is wrong.
+        """
         try:
-            for form in (standard, legacy):
-                verify(body, form, self.secrets)
+            verify(body, headers, self.secrets)
         except SignatureInvalid as error:
             return str(error)
         return "good"
+
+    def _judge(self, body: bytes, headers: dict[str, str]) -> str:
+        """Both forms, each for itself."""
+        standard = {name: value for name, value in headers.items() if name.startswith("webhook-")}
+        legacy = {name: value for name, value in headers.items() if name == "x-webhook-signature"}
+        verdicts = [self.judge_form(body, form) for form in (standard, legacy)]
+        return next((verdict for verdict in verdicts if verdict != "good"), "good")
 
     # What came.
 
