@@ -16,7 +16,7 @@ __all__ = ["MAX_HEAD_BYTES", "BadHead", "ForeignMethod", "Head", "end_of_head", 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_QUERY_FIELDS = 100
 
-_METHOD = re.compile(rb"[A-Z][A-Z_-]{0,31} ")
+_METHOD = re.compile(rb"[A-Z][A-Z_-]{0,31}( |\Z)")
 
 
 class BadHead(Exception):
@@ -110,9 +110,12 @@ def parse_head(data: bytes) -> Head | None:
     except httptools.HttpParserUpgrade:
         pass  # the head is complete and asks for another protocol
     except httptools.HttpParserInvalidMethodError as error:
-        if _METHOD.match(data):
-            raise ForeignMethod from None
-        raise BadHead(str(error)) from None
+        method = _METHOD.match(data)
+        if method is None:
+            raise BadHead(str(error)) from None
+        if not method[1]:
+            return None  # it may still become one
+        raise ForeignMethod from None
     except httptools.HttpParserError as error:
         raise BadHead(str(error)) from None
     if not collector.complete:

@@ -111,6 +111,7 @@ class JudgementTests(SynchronousTestCase):
     def test_foreign_method(self) -> None:
         """A well-formed method that the parser does not know is left to the HTTP side."""
         self.assertRaises(ForeignMethod, parse_head, b"FROBNICATE /ws HTTP/1.1\r\n\r\n")
+        self.assertIsNone(parse_head(b"FROBN"))
         self.assertRaises(BadHead, parse_head, b"Frobnicate /ws HTTP/1.1\r\n\r\n")
         self.assertRaises(BadHead, parse_head, b"F" * 40 + b" /ws HTTP/1.1\r\n\r\n")
 
