@@ -48,10 +48,11 @@ from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
 from ws_gateway.ops.logs import FORMATS, ByteStream, filtered
 from ws_gateway.ops.metrics import PrometheusMetrics
+from ws_gateway.ops.ports import Opening, Ports
 from ws_gateway.ops.signals import absorb_stop_signals, rotate_on_usr1
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
-from ws_gateway.web.tree import build_root
+from ws_gateway.web.tree import Surface, build_root
 from ws_gateway.websocket.admit import Admission, AdmissionRules
 from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.factory import ConnectionFactory
@@ -152,44 +153,54 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         settings.connection.close_timeout_seconds,
     )
     limits = HttpLimits(settings.http.max_body_bytes, settings.http.keepalive_seconds)
-    root = build_root(
-        delivery=delivery,
-        directory=registry,
-        readiness=[admission, pipeline],
-        metrics=metrics,
-        render_metrics=metrics.render,
-        api_keys=settings.http.api_keys,
-        metrics_token=settings.ops.metrics_token,
-        clock=reactor,
-        limits=limits,
-        upgrade=UpgradeResource(house),
-        ws_path=settings.listen.path,
-    )
-    site = GatewaySite(root, reactor, limits, metrics)
-    listener = WebSocketService(
-        reactor,
-        settings.listen.description,
-        FrontDoorFactory(house, site),
-        wheel,
-        registry,
-        admission,
-        settings.node.shutdown_drain_seconds,
-    )
+    clients = WebSocketService(reactor, wheel, registry, admission, settings.node.shutdown_drain_seconds)
+
+    def site(surface: Surface) -> GatewaySite:
+        root = build_root(
+            delivery=delivery,
+            directory=registry,
+            readiness=[admission, pipeline],
+            metrics=metrics,
+            render_metrics=metrics.render,
+            api_keys=settings.http.api_keys,
+            metrics_token=settings.ops.metrics_token,
+            clock=reactor,
+            limits=limits,
+            upgrade=UpgradeResource(house),
+            ws_path=settings.listen.path,
+            surface=surface,
+        )
+        return GatewaySite(root, reactor, limits, metrics)
+
+    listen = settings.listen
+    public = Surface.WHOLE if listen.internal is None else Surface.PUBLIC
+    openings = [
+        Opening(public.value, listen.label, listen.description, FrontDoorFactory(house, site(public)))
+    ]
+    if listen.internal is not None:
+        internal = site(Surface.INTERNAL)
+        openings.append(Opening(Surface.INTERNAL.value, "INTERNAL_LISTEN", listen.internal, internal))
+    ports = Ports(reactor, openings)
     gateway = StagedService(
         reactor,
         settings.node.shutdown_grace_seconds,
         [
             Stage("signals", lambda: absorb_stop_signals(reactor)),
-            Stage("announce", lambda: Deferred.fromCoroutine(listener.announce())),
-            Stage("listener", listener.stop_listening),
-            Stage("sessions", lambda: Deferred.fromCoroutine(listener.close_sessions())),
+            Stage("announce", lambda: Deferred.fromCoroutine(clients.announce())),
+            # Handshakes on connections that are open already get 503.
+            Stage("admission", admission.drain),
+            Stage("listener", lambda: ports.close(public.value)),
+            Stage("sessions", lambda: Deferred.fromCoroutine(clients.close_sessions())),
             Stage("events", pipeline.drain),
+            # Until here the backend can publish, and operators can watch the queue go down.
+            Stage("internal", lambda: ports.close(Surface.INTERNAL.value)),
         ],
         adopted=lambda application: _begin_logging(application, config, reactor),
     )
     CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
-    listener.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    clients.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    ports.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     return gateway
 
 

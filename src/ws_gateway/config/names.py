@@ -26,9 +26,6 @@ _WARN = Later()
 LATER: Mapping[str, Later] = {
     "JWT_JWKS_URL": Later("set JWT_PUBLIC_KEY or JWT_PUBLIC_KEY_FILE instead"),
     "JWT_JWKS_COOLDOWN_SECONDS": _WARN,
-    "INTERNAL_LISTEN": Later(
-        "/internal and /metrics would stay on the public port; let the proxy keep them private"
-    ),
     "AUTH_FAILURES_PER_MINUTE": Later(harmless=frozenset({"0"})),
     "WS_REDIS_DSN": _WARN,
     "REDIS_DSN": _WARN,

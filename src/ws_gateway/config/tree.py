@@ -79,7 +79,7 @@ def _escaped(text: str) -> str:
 
 @frozen
 class Listen(Group):
-    """Where clients and backends find the gateway; one port serves WebSockets and HTTP."""
+    """Where clients and backends find the gateway; one port serves both, or two share the work."""
 
     heading: ClassVar[str] = "Listening"
 
@@ -91,6 +91,12 @@ class Listen(Group):
         "WS_LISTEN",
         addresses.endpoint(),
         "Where to listen as a Twisted endpoint string; wins over WS_HOST and WS_PORT.",
+    )
+    internal: str | None = setting(
+        "INTERNAL_LISTEN",
+        addresses.endpoint(),
+        "Where /internal, /metrics and the detail of /ready are served instead, as an endpoint string.",
+        unset="none (one port serves all)",
     )
     path: str = setting(
         "WS_PATH", addresses.url_path(), "The path that clients open their WebSocket on.", default="/ws"
@@ -106,6 +112,11 @@ class Listen(Group):
     def description(self) -> str:
         """The endpoint string to listen on, whichever setting gave it."""
         return self.endpoint or f"tcp:{self.port}:interface={_escaped(self.host)}"
+
+    @property
+    def label(self) -> str:
+        """The setting that gave it."""
+        return "WS_LISTEN" if self.endpoint else "WS_HOST and WS_PORT"
 
 
 @frozen

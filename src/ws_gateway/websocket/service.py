@@ -1,20 +1,17 @@
-"""The client side as a service: opens the port, and in the end sees everybody out.
+"""The client side as a service: turns the wheel of deadlines, and in the end sees everybody out.
 
-`announce`, `stop_listening` and `close_sessions` are stages of the gateway's stop, in this order.
+`announce` and `close_sessions` are stages of the gateway's stop; the port is closed in between.
 """
 
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ws_gateway.domain.registry import Registry
 from ws_gateway.websocket.admit import Admission
 from ws_gateway.websocket.deadlines import Wheel
-from ws_gateway.websocket.listening import listen
 
 __all__ = ["WebSocketService"]
 
@@ -30,7 +27,7 @@ CLOSE_STEP = 0.05
 class WebSocketService(Service):
     """See the module.
 
-    :param description: where to listen, as a Twisted endpoint string.
+    :param reactor: IReactorTime.
     :param drain_seconds: `SHUTDOWN_DRAIN_SECONDS`.
     """
 
@@ -39,40 +36,20 @@ class WebSocketService(Service):
     def __init__(
         self,
         reactor: Any,
-        description: str,
-        factory: Factory,
         wheel: Wheel,
         registry: Registry,
         admission: Admission,
         drain_seconds: float = 0,
     ) -> None:
         self._reactor = reactor
-        self._description = description
-        self._factory = factory
         self._wheel = wheel
         self._registry = registry
         self._admission = admission
         self._drain_seconds = drain_seconds
-        self._port: IListeningPort | None = None
         self._turning: Deferred[Any] | None = None
 
-    def privilegedStartService(self) -> None:
-        """Open the port while we still may; failing here ends the start.
-
-        :raises CannotListenError: the address is taken.
-        """
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
-        if self._port is None:
-            opening = listen(self._reactor, self._description, self._factory)
-            opening.addCallback(self._have)
-            failures: list[Any] = []
-            opening.addErrback(failures.append)
-            if failures:
-                failures[0].raiseException()
-
     def startService(self) -> None:
-        """Begin to accept."""
-        self.privilegedStartService()
+        """Let the wheel turn."""
         super().startService()  # type: ignore[no-untyped-call]
         self._turning = self._wheel.start()
         self._turning.addErrback(lambda failure: _log.failure("the wheel of deadlines stopped", failure))
@@ -82,12 +59,6 @@ class WebSocketService(Service):
         self._admission.announce()
         if self._drain_seconds:
             await self._pause(self._drain_seconds)
-
-    def stop_listening(self) -> Deferred[Any]:
-        """Accept nobody any more; handshakes on connections that are open already get 503."""
-        self._admission.drain()
-        port, self._port = self._port, None
-        return succeed(None) if port is None else maybeDeferred(port.stopListening)
 
     async def close_sessions(self) -> None:
         """Close everybody with 1012, paced, and wait until all are gone."""
@@ -103,11 +74,6 @@ class WebSocketService(Service):
         """Stop the wheel; by now nobody is connected."""
         self._wheel.stop()
         return super().stopService()  # type: ignore[no-untyped-call]
-
-    def _have(self, port: IListeningPort) -> None:
-        self._port = port
-        address = port.getHost()
-        _log.info("listening on {address}", address=str(address), port=getattr(address, "port", None))
 
     def _pause(self, seconds: float = CLOSE_STEP) -> Deferred[None]:
         done: Deferred[None] = Deferred(lambda _: call.cancel())

@@ -14,8 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import _parse, serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 __all__ = ["listen"]
 
@@ -23,7 +22,7 @@ BACKLOG = 4096
 """Connections that the kernel keeps for us while we are busy; it cuts this to its own limit."""
 
 
-def listen(reactor: Any, description: str, factory: Factory) -> Deferred[IListeningPort]:
+def listen(reactor: Any, description: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
     """Listen as a Twisted endpoint string says.
 
     :raises CannotListenError: (as a failure) the address is taken or not ours.
@@ -32,7 +31,7 @@ def listen(reactor: Any, description: str, factory: Factory) -> Deferred[IListen
     return execute(_open, reactor, description, factory).addCallback(lambda port: port)
 
 
-def _open(reactor: Any, description: str, factory: Factory) -> Any:
+def _open(reactor: Any, description: str, factory: IProtocolFactory) -> Any:
     arguments, options = _parse(description)
     kind = arguments[0].lower()
     if kind == "tcp":
@@ -85,7 +84,7 @@ def _take_over(path: str) -> None:
                 os.unlink(path)
 
 
-def _adopt(reactor: Any, server: socket.socket, factory: Factory) -> Any:
+def _adopt(reactor: Any, server: socket.socket, factory: IProtocolFactory) -> Any:
     server.setblocking(False)
     try:
         return reactor.adoptStreamPort(server.fileno(), server.family, factory)
