@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet import reactor, tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -17,7 +17,6 @@ from tests.unit.websocket.gate import TOKEN, Gate, request
 from ws_gateway.domain.outgoing import Batch, Outgoing
 from ws_gateway.errors import KeysUnavailable
 from ws_gateway.testing.frames import BINARY, PING, close_frame, frame, read_frames
-from ws_gateway.websocket.listening import listen
 
 ANY: Any = reactor
 
@@ -93,7 +92,8 @@ class SocketTestCase(TestCase):
             self.addCleanup(port.stopListening)
             self.port = port.getHost().port
 
-        return listen(ANY, "tcp:0:interface=127.0.0.1", self.gate.factory).addCallback(listening)
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        return endpoint.listen(self.gate.factory).addCallback(listening)
 
     async def connect(self) -> Peer:
         peer = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.port), Peer())
