@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import httptools
 from attrs import field, frozen
 
-__all__ = ["MAX_HEAD_BYTES", "BadHead", "ForeignMethod", "Head", "end_of_head", "parse_head"]
+__all__ = ["MAX_HEAD_BYTES", "BadHead", "ForeignMethod", "Head", "end_of_head", "parse_head", "split_target"]
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_QUERY_FIELDS = 100
@@ -120,20 +120,21 @@ def parse_head(data: bytes) -> Head | None:
         raise BadHead(str(error)) from None
     if not collector.complete:
         return None
-    path, _, query = _origin_form(collector.target).partition("?")
+    path, query = split_target(collector.target)
     return Head(
         method=parser.get_method().decode("ascii"),
         path=path,
-        query=query.partition("#")[0],
+        query=query,
         version=parser.get_http_version(),
         headers=collector.lines,
     )
 
 
-def _origin_form(target: bytes) -> str:
-    """The path and query of a target; proxies may send the absolute form (RFC 9112 section 3.2.2)."""
+def split_target(target: bytes) -> tuple[str, str]:
+    """The path and the query of a request target; proxies may send the absolute form (RFC 9112 3.2.2)."""
     text = target.decode("latin-1")
-    if text.startswith("/") or "://" not in text:
-        return text
-    _, slash, rest = text.partition("://")[2].partition("/")
-    return slash + rest
+    if not text.startswith("/") and "://" in text:
+        _, slash, rest = text.partition("://")[2].partition("/")
+        text = slash + rest
+    path, _, query = text.partition("?")
+    return path, query.partition("#")[0]

@@ -11,7 +11,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from ws_gateway.websocket.frontdoor import Entrance, House, hand_over
-from ws_gateway.websocket.head import Head
+from ws_gateway.websocket.head import Head, split_target
 
 __all__ = ["UpgradeResource"]
 
@@ -52,7 +52,7 @@ class UpgradeResource:
 
 
 def _head_of(request: Any) -> Head:
-    path, _, query = request.uri.decode("latin-1").partition("?")
+    path, query = split_target(request.uri)
     headers: dict[str, tuple[str, ...]] = {}
     for name, values in request.requestHeaders.getAllRawHeaders():
         lines = tuple(value.decode("latin-1").strip(" \t") for value in values)
