@@ -11,6 +11,7 @@ import socket
 import stat
 from typing import Any
 
+from twisted.internet import unix
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import _parse, serverFromString
 from twisted.internet.error import CannotListenError
@@ -39,7 +40,8 @@ def _open(reactor: Any, description: str, factory: IProtocolFactory) -> Any:
         return _adopt(reactor, _tcp(options.get("interface", ""), port), factory)
     if kind == "unix":
         path = arguments[1] if len(arguments) > 1 else options["address"]
-        return _adopt(reactor, _unix(path, int(options.get("mode", "666"), 8)), factory)
+        mode = int(options.get("mode", "666"), 8)
+        return _adopt_unix(reactor, _unix(path, mode), mode, factory)
     return serverFromString(reactor, description).listen(factory)
 
 
@@ -86,7 +88,15 @@ def _take_over(path: str) -> None:
 
 def _adopt(reactor: Any, server: socket.socket, factory: IProtocolFactory) -> Any:
     server.setblocking(False)
-    try:
+    with server:  # the reactor has its own copy
         return reactor.adoptStreamPort(server.fileno(), server.family, factory)
-    finally:
-        server.close()  # the reactor has its own copy
+
+
+def _adopt_unix(reactor: Any, server: socket.socket, mode: int, factory: IProtocolFactory) -> Any:
+    """Like adoptStreamPort, which would open the socket to everybody: it does not ask for a mode."""
+    server.setblocking(False)
+    with server:
+        port: Any = unix.Port._fromListeningDescriptor(reactor, server.fileno(), factory)
+    port.mode = mode
+    port.startListening()
+    return port

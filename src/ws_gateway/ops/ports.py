@@ -3,7 +3,7 @@
 What a port serves is the affair of whoever gives the factory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -19,6 +19,8 @@ from ws_gateway.ops.listening import listen
 __all__ = ["Opening", "Ports"]
 
 _log = Logger()
+
+OpenPort = Callable[[Any, str, IProtocolFactory], Deferred[IListeningPort]]
 
 
 @frozen
@@ -46,9 +48,10 @@ class Ports(Service):
 
     name = "ports"
 
-    def __init__(self, reactor: Any, openings: Sequence[Opening]) -> None:
+    def __init__(self, reactor: Any, openings: Sequence[Opening], open_port: OpenPort = listen) -> None:
         self._reactor = reactor
         self._openings = tuple(openings)
+        self._open_port = open_port
         self._asked: dict[str, Deferred[Any]] = {}
         self._open: dict[str, IListeningPort] = {}
         self._problem: str | None = None
@@ -64,7 +67,7 @@ class Ports(Service):
             return
         self._starting = True
         for opening in self._openings:
-            asked = listen(self._reactor, opening.description, opening.factory)
+            asked = self._open_port(self._reactor, opening.description, opening.factory)
             self._asked[opening.serves] = asked
             asked.addCallbacks(self._opened, self._failed, callbackArgs=(opening,), errbackArgs=(opening,))
             if self._problem is not None:
