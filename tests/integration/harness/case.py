@@ -48,9 +48,9 @@ class GatewayTestCase(unittest.TestCase):
         self._daemons: list[Daemon] = []
         self.addCleanup(self._search)
 
-    def start(self, settings: Mapping[str, str | None] | None = None) -> Daemon:
+    def start(self, settings: Mapping[str, str | None] | None = None, *options: str) -> Daemon:
         """A daemon of this test's own, stopped at its end."""
-        daemon = Daemon({**self.all_settings(), **(settings or {})})
+        daemon = Daemon({**self.all_settings(), **(settings or {})}, options)
         self._daemons.append(daemon)
         self.addCleanup(lambda: daemon.kill() if daemon.running else None)
         return daemon

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -64,11 +64,15 @@ class Daemon:
     """A gateway that runs.
 
     :param settings: environment variables over `defaults()`; None takes one away.
+    :param options: of `ws-gateway`, on the command line.
+    :param wait: until it listens.
     :ivar port: where it listens, 0 for `unix:`.
     :ivar lines: its log so far, each line a document; grows while you look.
     """
 
-    def __init__(self, settings: Mapping[str, str | None], wait: bool = True) -> None:
+    def __init__(
+        self, settings: Mapping[str, str | None], options: Sequence[str] = (), wait: bool = True
+    ) -> None:
         merged = {**defaults(), **settings}
         self._directory = TemporaryDirectory(prefix="gateway")
         self.lines: list[dict[str, Any]] = []
@@ -78,7 +82,7 @@ class Daemon:
         self._expected: list[Callable[[dict[str, Any]], bool]] = []
         self.port = 0
         self._process = subprocess.Popen(
-            _COMMAND,
+            [*_COMMAND, *options],
             env=_environment({name: value for name, value in merged.items() if value is not None}),
             cwd=self._directory.name,
             stdin=subprocess.DEVNULL,
