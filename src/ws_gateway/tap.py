@@ -24,6 +24,8 @@ from twisted.python.logfile import LogFile
 
 from ws_gateway import __version__, options
 from ws_gateway.auth.claims import ClaimRules
+from ws_gateway.auth.jwks import JwksKeys, JwksRules
+from ws_gateway.auth.jwks_fetch import url_fetcher
 from ws_gateway.auth.jwt import JwtAuthenticator
 from ws_gateway.auth.keys import SecretKeys, StaticKeys
 from ws_gateway.auth.policy import ClaimsPolicy
@@ -42,7 +44,7 @@ from ws_gateway.events.ids import EventIds
 from ws_gateway.events.limits import PipelineLimits
 from ws_gateway.events.pipeline import EventPipeline
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
-from ws_gateway.interfaces import IAuthenticator, IEventSink, IMetrics
+from ws_gateway.interfaces import IAuthenticator, IEventSink, IKeySource, IMetrics
 from ws_gateway.ops.collection import CollectionService
 from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
@@ -76,12 +78,13 @@ MOST_DESCRIPTORS = 1_048_576
 class Options(options.Options):
     """The command line and the environment, judged before anything is built.
 
-    :ivar settings: all settings; `warnings`: what an operator should know; `authenticator`: its keys loaded.
+    :ivar settings: all settings; `warnings`: what an operator should know.
+    :ivar token_keys: those of the settings; None if they come from a URL.
     """
 
     settings: Settings
     warnings: list[str]
-    authenticator: IAuthenticator
+    token_keys: IKeySource | None
 
     def postOptions(self) -> None:
         """Judge everything that can be judged without a network.
@@ -90,7 +93,7 @@ class Options(options.Options):
         """
         try:
             self.settings, self.warnings = load(os.environ, self.overrides, _read_text)
-            self.authenticator = _authenticator(self.settings.token, time.time)
+            self.token_keys = _keys_at_hand(self.settings.token)
         except ConfigError as error:
             lines = ["the gateway cannot start:", *error.problems]
             raise usage.UsageError("\n".join(lines)) from None
@@ -110,9 +113,11 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     delivery = Delivery(registry, lambda call: reactor.callLater(0, call), time.monotonic, metrics)
     pipeline = _pipeline(settings, reactor, metrics)
     wheel = Wheel(reactor)
+    fetched = [] if config.token_keys else [_keys_by_url(settings.token, reactor, metrics)]
+    authenticator = _authenticator(settings.token, config.token_keys or fetched[0], wall)
     admission = Admission(
         _admission_rules(settings),
-        config.authenticator,
+        authenticator,
         ClaimsPolicy(
             settings.subjects.user_prefix, settings.subjects.max_subjects, settings.subjects.channels_open
         ),
@@ -135,7 +140,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         later=lambda call: reactor.callLater(0, call),
         random=random.random,
         new_id=lambda: str(uuid.uuid4()),
-        refresher=Refresher(config.authenticator, wall),
+        refresher=Refresher(authenticator, wall),
         events_client_ip=settings.events.client_ip,
     )
     _fixed_counters(metrics)
@@ -159,7 +164,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         root = build_root(
             delivery=delivery,
             directory=registry,
-            readiness=[admission, pipeline],
+            readiness=[admission, pipeline, *fetched],
             metrics=metrics,
             render_metrics=metrics.render,
             api_keys=settings.http.api_keys,
@@ -198,6 +203,8 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         adopted=lambda application: _begin_logging(application, config, reactor),
     )
     CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    for keys in fetched:
+        keys.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     clients.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     ports.setServiceParent(gateway)  # type: ignore[no-untyped-call]
@@ -260,23 +267,42 @@ def _pipeline(settings: Settings, reactor: Any, metrics: IMetrics) -> EventPipel
     )
 
 
-def _authenticator(token: settings_of.Token, wall: Callable[[], float]) -> IAuthenticator:
-    """The one that judges tokens, with its keys loaded.
+def _keys_at_hand(token: settings_of.Token) -> IKeySource | None:
+    """The key that the settings hold, loaded; None if they tell where keys are published.
 
     :raises ConfigError: the key does not fit the algorithms.
     """
+    if token.jwks_url:
+        return None
     label = (
         "JWT_SECRET" if token.secret else "JWT_PUBLIC_KEY_FILE" if token.public_key_file else "JWT_PUBLIC_KEY"
     )
     try:
         if token.secret:
-            keys: SecretKeys | StaticKeys = SecretKeys(token.secret, token.algorithms)
-        else:
-            keys = StaticKeys(token.public_key or "", token.algorithms)
+            return SecretKeys(token.secret, token.algorithms)
+        return StaticKeys(token.public_key or "", token.algorithms)
     except ValueError as error:
         raise ConfigError(
             [f"{label} cannot be used with JWT_ALG={','.join(token.algorithms)}: {error}"]
         ) from None
+
+
+def _keys_by_url(token: settings_of.Token, reactor: Any, metrics: IMetrics) -> JwksKeys:
+    assert token.jwks_url is not None  # the settings were checked
+    fetcher = url_fetcher(reactor, token.jwks_url, token.jwks_timeout_seconds, f"ws-gateway/{__version__}")
+    return JwksKeys(
+        fetcher.fetch,
+        token.algorithms,
+        JwksRules(token.jwks_cooldown_seconds, token.jwks_refresh_seconds),
+        reactor,
+        time.monotonic,
+        random.random,
+        metrics,
+    )
+
+
+def _authenticator(token: settings_of.Token, keys: IKeySource, wall: Callable[[], float]) -> IAuthenticator:
+    """The one that judges tokens."""
     rules = ClaimRules(
         issuer=token.issuer,
         audience=token.audience,

@@ -305,7 +305,7 @@ class KeyTests(Case):
         self.assertEqual(
             self.problems(self.environ()),
             [
-                "JWT_PUBLIC_KEY or JWT_PUBLIC_KEY_FILE: "
+                "JWT_PUBLIC_KEY, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL: "
                 "must be set, because tokens are verified with JWT_ALG=RS256"
             ],
         )
@@ -320,6 +320,43 @@ class KeyTests(Case):
             self.problems(self.environ(JWT_PUBLIC_KEY=PEM), {"JWT_SECRET": SECRET}),
             ["JWT_PUBLIC_KEY and --jwt-secret: only one of them may be set"],
         )
+
+    def test_keys_by_url(self) -> None:
+        """A URL of keys is a key source like the others: alone, and never for HS algorithms."""
+        environ = self.environ(JWT_JWKS_URL="https://idp.example/keys?a=b")
+        token = loaded({"JWT_PUBLIC_KEY": "", **environ}).token
+        self.assertEqual(token.jwks_url, "https://idp.example/keys?a=b")
+        self.assertEqual(token.jwks_cooldown_seconds, 30)
+        self.assertEqual(
+            self.problems({**environ, "JWT_PUBLIC_KEY": PEM}),
+            ["JWT_PUBLIC_KEY and JWT_JWKS_URL: only one of them may be set"],
+        )
+        self.assertEqual(
+            self.problems({**environ, "JWT_ALG": "HS256"}),
+            ["JWT_ALG=HS256: HS algorithms take JWT_SECRET, never a public key (JWT_JWKS_URL)"],
+        )
+
+    def test_a_wrong_url_of_keys(self) -> None:
+        """What is no URL of keys is said in one line that shows no secret."""
+        for url in ("idp.example/keys", "file:///keys", "https://", "https://h/#keys", "https://h:0/"):
+            (line,) = self.problems(self.environ(JWT_JWKS_URL=url))
+            self.assertTrue(line.startswith("JWT_JWKS_URL="), line)
+        (line,) = self.problems(self.environ(JWT_JWKS_URL=f"https://u:{CANARY}@h/?k={CANARY}"))
+        self.assertIn("no user or password", line)
+        self.assertNotIn(CANARY, line)
+
+    def test_keys_that_could_be_forged(self) -> None:
+        """Plain http is warned of, unless it stays on this host."""
+        for url, forged in (
+            ("http://idp.example/keys", True),
+            ("http://10.0.0.1/keys", True),
+            ("https://idp.example/keys", False),
+            ("http://localhost:9000/keys", False),
+            ("http://127.0.0.1:9000/keys", False),
+            ("http://[::1]:9000/keys", False),
+        ):
+            lines = self.warnings({"JWT_PUBLIC_KEY": "", "JWT_JWKS_URL": url})
+            self.assertEqual([line.partition(":")[0] for line in lines], ["JWT_JWKS_URL"] * forged, url)
 
     def test_two_public_keys(self) -> None:
         """Where the key is given, a file that is too much is not read."""
@@ -523,7 +560,7 @@ class ProblemTests(Case):
                 "--host='a b'",
                 "WS_PORT='abc'",
                 "LOG_LEVEL='loud'",
-                "JWT_PUBLIC_KEY or JWT_PUBLIC_KEY_FILE",
+                "JWT_PUBLIC_KEY, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL",
                 "SYMFONY_WEBHOOK_URL",
             ],
         )
@@ -626,13 +663,6 @@ class NameTests(Case):
         blank = dict.fromkeys(LATER, "")
         harmless = {"ORDERING_PARTITION_MODE": "none", "AUTH_FAILURES_PER_MINUTE": "0"}
         self.assertEqual(self.warnings({**blank, **harmless}), [])
-
-    def test_jwks_alone(self) -> None:
-        """A key by URL is refused in one line, without asking for another key in a second one."""
-        environ = {name: value for name, value in ENOUGH.items() if name != "JWT_PUBLIC_KEY"}
-        lines = self.problems({**environ, "JWT_JWKS_URL": "https://x/"})
-        self.assertEqual([line.partition(":")[0] for line in lines], ["JWT_JWKS_URL"])
-        self.assertEqual(len(self.problems({**environ, "JWT_JWKS_URL": ""})), 1)
 
     def test_no_name_is_declared_twice(self) -> None:
         """Variables, options and names of later versions are all different."""

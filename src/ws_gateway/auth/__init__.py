@@ -1,1 +1,1 @@
-"""Who a client is and what it may hear. Knows tokens and keys, knows no sockets."""
+"""Who a client is and what it may hear. Knows tokens and where keys are, knows no clients."""

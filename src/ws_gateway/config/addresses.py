@@ -13,6 +13,7 @@ __all__ = [
     "endpoint",
     "file_path",
     "host",
+    "jwks_url",
     "network",
     "origin",
     "public_key",
@@ -115,8 +116,11 @@ def _show_url(value: str) -> str:
     return quoted(re.sub(r"[?#].*", "?***", re.sub(r"//.*@", "//***@", value)))
 
 
-def webhook_url() -> Kind[str]:
-    """Where events are posted to."""
+def _http_url(no_user: str) -> Kind[str]:
+    """An absolute URL to send requests to.
+
+    :param no_user: why it must hold no user and no password.
+    """
 
     def parse(value: str) -> str:
         if not value.isprintable() or not value.isascii() or " " in value:
@@ -129,12 +133,22 @@ def webhook_url() -> Kind[str]:
         if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
             raise ValueError
         if "@" in parts.netloc:
-            raise ValueError("no user or password: the signature proves who sends")
+            raise ValueError(f"no user or password: {no_user}")
         if parts.fragment:
             raise ValueError("no fragment")
         return value
 
     return Kind("an http or https URL with a host", parse, _show_url)
+
+
+def webhook_url() -> Kind[str]:
+    """Where events are posted to."""
+    return _http_url("the signature proves who sends")
+
+
+def jwks_url() -> Kind[str]:
+    """Where the keys that verify tokens are published."""
+    return _http_url("verification keys are public")
 
 
 def _show_path(value: str) -> str:

@@ -1,6 +1,8 @@
 """What no single setting can tell: which of them belong together, and which exclude each other."""
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import attrs
 from attrs import frozen
@@ -9,7 +11,7 @@ from ws_gateway.config.tree import Settings
 
 __all__ = ["Draft", "problems", "settled", "warnings"]
 
-_KEY_SOURCES = ("JWT_PUBLIC_KEY", "JWT_PUBLIC_KEY_FILE", "JWT_SECRET")
+_KEY_SOURCES = ("JWT_PUBLIC_KEY", "JWT_PUBLIC_KEY_FILE", "JWT_JWKS_URL", "JWT_SECRET")
 # RFC 7518 section 3.2: an HMAC key is at least as long as the hash.
 _SHORTEST_SECRETS = {"HS256": 32, "HS384": 48, "HS512": 64}
 
@@ -20,13 +22,11 @@ class Draft:
 
     :ivar given: the settings that were written, and what an error line calls each (`WS_PORT` or `--port`).
     :ivar broken: those that could not be used; their defaults stand in the tree, so they must not be judged.
-    :ivar awaited: names that were written and stand for a setting of a later version.
     """
 
     settings: Settings
     given: Mapping[str, str]
     broken: frozenset[str] = frozenset()
-    awaited: frozenset[str] = frozenset()
 
     def label(self, name: str) -> str:
         """What an error line calls a setting."""
@@ -51,8 +51,8 @@ def _key_source(draft: Draft) -> Iterator[str]:
     if shared and len(shared) < len(algorithms):
         yield f"{said}: HS algorithms take a shared secret, the others a public key; they cannot be mixed"
         return
-    if not sources and not draft.awaited & {"JWT_JWKS_URL"}:
-        wanted = "JWT_SECRET" if shared else "JWT_PUBLIC_KEY or JWT_PUBLIC_KEY_FILE"
+    if not sources:
+        wanted = "JWT_SECRET" if shared else "JWT_PUBLIC_KEY, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL"
         yield f"{wanted}: must be set, because tokens are verified with {said}"
     for source in sources:
         if shared and source != "JWT_SECRET":
@@ -84,6 +84,16 @@ def _retry(draft: Draft) -> Iterator[str]:
         )
 
 
+def _cannot_be_forged(url: str) -> bool:
+    """Whether nobody between us and a URL can answer in its place: https, or it lies on this host."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        return parts.scheme == "https" or host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
 def problems(draft: Draft) -> Iterator[str]:
     """One line for each thing that cannot work."""
     for check in (_key_source, _webhook, _retry):
@@ -97,6 +107,10 @@ def warnings(draft: Draft) -> Iterator[str]:
     shortest = max((_SHORTEST_SECRETS.get(name, 0) for name in settings.token.algorithms), default=0)
     if secret is not None and len(secret.encode()) < shortest:
         yield f"{draft.label('JWT_SECRET')}: is shorter than {shortest} bytes; whoever guesses it is any user"
+    if settings.token.jwks_url is not None and not _cannot_be_forged(settings.token.jwks_url):
+        yield (
+            f"{draft.label('JWT_JWKS_URL')}: is not https; whoever can answer in its place can let anybody in"
+        )
     if settings.events.mode == "webhook" and settings.webhook.secret is None:
         yield "SYMFONY_WEBHOOK_SECRET: is not set, so no event is signed and anybody could have sent it"
     if not settings.http.api_keys:

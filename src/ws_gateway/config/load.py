@@ -122,7 +122,7 @@ def load(
     reading = _Reading(environ, overrides)
     settings = reading.tree()
     asking = names.asking(environ)
-    draft = checks.Draft(settings, reading.given, frozenset(reading.broken), asking & names.LATER.keys())
+    draft = checks.Draft(settings, reading.given, frozenset(reading.broken))
     problems = [*reading.problems, *names.problems(asking), *checks.problems(draft)]
     path = settings.token.public_key_file
     if path is not None and settings.token.public_key is None:

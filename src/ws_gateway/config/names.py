@@ -24,8 +24,6 @@ _WARN = Later()
 
 # When one of these is built, its line moves to `tree`.
 LATER: Mapping[str, Later] = {
-    "JWT_JWKS_URL": Later("set JWT_PUBLIC_KEY or JWT_PUBLIC_KEY_FILE instead"),
-    "JWT_JWKS_COOLDOWN_SECONDS": _WARN,
     "AUTH_FAILURES_PER_MINUTE": Later(harmless=frozenset({"0"})),
     "WS_REDIS_DSN": _WARN,
     "REDIS_DSN": _WARN,

@@ -140,13 +140,37 @@ class Token(Group):
     public_key: str | None = setting(
         "JWT_PUBLIC_KEY",
         addresses.public_key(),
-        "The key that verifies tokens, as text. Required: this, JWT_PUBLIC_KEY_FILE or JWT_SECRET.",
+        "The key that verifies tokens, as text. "
+        "Required: this, JWT_PUBLIC_KEY_FILE, JWT_JWKS_URL or JWT_SECRET.",
     )
     public_key_file: str | None = setting(
         "JWT_PUBLIC_KEY_FILE",
         addresses.file_path(),
         "The file that holds this key; read once, at the start.",
         example="scripts/keys/dev_public.pem",
+    )
+    jwks_url: str | None = setting(
+        "JWT_JWKS_URL",
+        addresses.jwks_url(),
+        "Where the keys that verify tokens are published, as a JSON Web Key Set.",
+    )
+    jwks_cooldown_seconds: float = setting(
+        "JWT_JWKS_COOLDOWN_SECONDS",
+        kinds.seconds(0.05, 3600),
+        "How long no token makes the gateway fetch the key set again, whatever key it names.",
+        default="30",
+    )
+    jwks_refresh_seconds: float = setting(
+        "JWT_JWKS_REFRESH_SECONDS",
+        kinds.seconds(0.05, 86_400),
+        "The age at which the key set is fetched again; how long a withdrawn key may stay in use.",
+        default="300",
+    )
+    jwks_timeout_seconds: float = setting(
+        "JWT_JWKS_TIMEOUT_SECONDS",
+        kinds.seconds(0.05, 600),
+        "How long one fetch of the key set may take, from connecting to the end of the answer.",
+        default="5",
     )
     secret: str | None = setting(
         "JWT_SECRET",
