@@ -1,5 +1,7 @@
 """One log line for each request: never the query, which may hold a token, and never a header or a body."""
 
+import re
+
 from twisted.logger import Logger
 
 __all__ = ["log_access"]
@@ -9,6 +11,9 @@ _log = Logger()
 # Asked often and counted anyway: a line for each would cost more than the answer.
 _PROBES = frozenset({b"/health", b"/ready", b"/metrics"})
 _PUBLISHING = frozenset({b"/internal/publish", b"/internal/publish/batch"})
+
+# Somebody who does not know where tokens go may put one into the path.
+_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]*")
 
 _MOST_METHOD_BYTES = 32
 _MOST_PATH_BYTES = 256
@@ -28,7 +33,7 @@ def log_access(
     write(
         "{method} {path} left unanswered" if gone else "{method} {path} {status}",
         method=method[:_MOST_METHOD_BYTES].decode("ascii", "backslashreplace"),
-        path=path[:_MOST_PATH_BYTES].decode("ascii", "backslashreplace"),
+        path=_TOKEN.sub(b"***", path)[:_MOST_PATH_BYTES].decode("ascii", "backslashreplace"),
         status=status,
         bytes=size,
         milliseconds=round(seconds * 1000, 2),

@@ -45,6 +45,14 @@ class AccessTests(WebTestCase):
         self.assertTrue(self.lines())
         self.assertNotIn("canary", repr([{**e, "log_source": None} for e in self.events]))
 
+    def test_a_token_in_the_path(self) -> None:
+        """What looks like a token is masked, whole, before the path is cut."""
+        for path in ("/ws/eyJhbGciOiJub25lIn0.canary.canary-_9/x", "/" + "a" * 250 + "/eyJhbGci.canary."):
+            self.gateway.ask("GET", path)
+        whole, cut = self.lines()
+        self.assertEqual(whole["path"], "/ws/***/x")
+        self.assertEqual(cut["path"], "/" + "a" * 250 + "/***")
+
     def test_probes(self) -> None:
         """Probes are logged at debug, everything else at info."""
         for path in ("/health", "/ready?x=1", "/metrics", "/nothing"):
