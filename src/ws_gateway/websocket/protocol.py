@@ -80,6 +80,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._reading = False
         self._refreshing: Deferred[Any] | None = None
         self._slot = 0
+        self._since = self.surroundings.wheel.now()
 
     # From the transport.
 
@@ -336,5 +337,5 @@ class GatewayProtocol(WebSocketServerProtocol):
             reason=ending.reason,
             cause=ending.cause.value,
             messages=session.messages,
-            seconds=round(around.wall() - session.facts.connected_at, 1),
+            seconds=round(around.wheel.now() - self._since, 1),
         )
