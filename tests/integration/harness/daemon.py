@@ -167,6 +167,10 @@ class Daemon:
         errors = b"".join(self._errors).decode(errors="replace")
         return f"--- log of the daemon ---\n{tail}--- standard error ---\n{errors}"
 
+    def console(self) -> bytes:
+        """Everything that it wrote to standard output so far."""
+        return b"".join(self._raw)
+
     def found(self, event: str, **fields: Any) -> list[dict[str, Any]]:
         """The lines whose text holds `event` and that have these fields."""
         return [
@@ -203,6 +207,7 @@ class Daemon:
             try:
                 line = json.loads(piece)
                 orderly = isinstance(line, dict) and isinstance(line.get("event"), str)
+                orderly = orderly and len(piece.decode().splitlines()) == 1
             except ValueError:
                 orderly = False
             assert orderly, f"no JSON line: {piece!r}"
