@@ -88,7 +88,8 @@ class Room:
         if not text:
             return
         sender = f"user:{event.user_id}"
-        listeners = sorted({f"user:{user_id}" for user_id in self._roster.users} | {sender})
+        # The sender is among them: who speaks is online.
+        listeners = [f"user:{user_id}" for user_id in self._roster.users]
         if len(listeners) > _MOST_SUBJECTS:
             listeners = [_EVERYBODY]
         chat = {"type": "chat", "user": sender, "text": text, "ts": int(self._clock())}

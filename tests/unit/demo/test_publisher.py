@@ -80,12 +80,11 @@ class PublisherTests(SynchronousTestCase):
         """A publication that waited too long is given up, and those that waited beside it get one attempt."""
         self.submit("first")
         self.submit("second")
-        while self.gateway.payloads[-1] == "first":
+        attempts = 0
+        while self.gateway.payloads[-1] == "first" and attempts < 20:
+            attempts += 1
             self.gateway.fail()
-            self.clock.advance(1.0)
-            self.clock.advance(1.0)
-            self.clock.advance(1.0)
-            self.clock.advance(1.0)
+            self.clock.pump([1.0] * 4)
         self.assertLessEqual(self.clock.seconds(), 30)
         self.gateway.fail()
         self.assertEqual(self.gateway.payloads.count("second"), 1)

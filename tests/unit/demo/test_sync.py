@@ -37,7 +37,9 @@ class RosterSyncTests(SynchronousTestCase):
         self.assertEqual(len(self.questions), 1)
         self.questions[0].callback([connection("1", "ada")])
         self.assertEqual((self.roster.users, self.changes), (("ada",), 1))
-        self.clock.advance(15)
+        self.clock.advance(14)
+        self.assertEqual(len(self.questions), 1)
+        self.clock.advance(1)
         self.questions[1].callback([connection("1", "ada")])
         self.assertEqual(self.changes, 1)
 
