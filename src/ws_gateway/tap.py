@@ -45,6 +45,7 @@ from ws_gateway.events.limits import PipelineLimits
 from ws_gateway.events.pipeline import EventPipeline
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
 from ws_gateway.interfaces import IAuthenticator, IEventSink, IKeySource, IMetrics
+from ws_gateway.ops.clock import count_monotonic_time
 from ws_gateway.ops.collection import CollectionService
 from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
@@ -106,6 +107,8 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     """
     if reactor is None:
         from twisted.internet import reactor
+
+        count_monotonic_time(reactor)
     settings = config.settings
     wall = time.time
     metrics = PrometheusMetrics(version=__version__)
