@@ -1,13 +1,19 @@
 """One suite for every key source; a new one is a new subclass with nothing but its `make`."""
 
+import json
 from collections.abc import Callable
 
+from jwt.algorithms import get_default_algorithms
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from ws_gateway.auth.jwks import JwksKeys, JwksRules
 from ws_gateway.auth.keys import SecretKeys, StaticKeys, key_fits
 from ws_gateway.interfaces import IKeySource
 from ws_gateway.testing.auth import FakeKeys, Issuer
+from ws_gateway.testing.metrics import FakeMetrics
 
 
 def key_source_tests(make: Callable[[], tuple[IKeySource, str, str]]) -> type[SynchronousTestCase]:
@@ -71,6 +77,41 @@ class StaticEdTests(key_source_tests(_static("EdDSA"))):
 
 class SecretTests(key_source_tests(lambda: (SecretKeys("s" * 32, ["HS256", "HS512"]), "HS256", "RS256"))):
     """A shared secret."""
+
+
+def _by_url(algorithm: str, kid: str | None) -> Callable[[], tuple[IKeySource, str, str]]:
+    issuer = Issuer.generate(algorithm)
+    other = "EdDSA" if algorithm != "EdDSA" else "RS256"
+    entry = get_default_algorithms()[algorithm].to_jwk(issuer.verification_key, as_dict=True)
+    body = json.dumps({"keys": [{**entry, "kid": kid}]}).encode()
+
+    def make() -> tuple[IKeySource, str, str]:
+        clock = Clock()
+        keys = JwksKeys(
+            lambda: succeed(body),
+            [algorithm, other],
+            JwksRules(),
+            clock,
+            clock.seconds,
+            lambda: 0.0,
+            FakeMetrics(),
+        )
+        keys.startService()
+        return keys, algorithm, other
+
+    return make
+
+
+class JwksRsaTests(key_source_tests(_by_url("RS256", "2024-01"))):
+    """RSA keys by URL."""
+
+
+class JwksEcTests(key_source_tests(_by_url("ES256", None))):
+    """Keys on an elliptic curve by URL, without a name."""
+
+
+class JwksEdTests(key_source_tests(_by_url("EdDSA", "ed"))):
+    """Edwards keys by URL."""
 
 
 class FakeTests(key_source_tests(lambda: (FakeKeys({"HS256": [b"s" * 32]}), "HS256", "RS256"))):
