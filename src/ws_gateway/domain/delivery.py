@@ -1,11 +1,15 @@
 """Publications to connections, with as little work as possible for each connection.
 
-What one reactor turn brings is collected and handed out at its end, in order:
+What comes together is collected and handed out together, in order:
 
 1. publications with the same subjects (and exclusions) form a group, so that members are looked up once;
 2. a connection's part is the set of groups that reach it; all connections with the same set share one
    `Batch`, encoded and joined once;
 3. each connection gets one call, whatever the number of publications.
+
+Parallel calls rarely arrive in one turn: the first wakes the loop, and while its head is read the others come.
+So collecting goes on as long as each turn brings more, but not for long; a call that comes alone waits for one
+look at the sockets.
 
 A turn that would hold the loop for longer than a slice is cut there and goes on in the next one; what was
 published meanwhile waits behind it, so order holds for the whole node.
@@ -28,6 +32,9 @@ __all__ = ["Delivery"]
 
 CHECK_EVERY = 64
 """Connections between two looks at the clock."""
+
+GATHER_SECONDS = 0.002
+"""How long calls that keep coming are collected: about half of what handing out to 1,000 connections takes."""
 
 Target = tuple[tuple[str, ...], frozenset[str]]
 
@@ -74,6 +81,7 @@ class Delivery:
     :param later: runs a function in a later turn of the loop.
     :param now: monotonic seconds.
     :param slice_seconds: how long one turn may hand out.
+    :param gather_seconds: how long calls that keep coming are collected; 0: only those of one turn.
     :param max_bytes: payload bytes that may wait; more is refused.
     :param max_waiting: publications that may wait; more are refused.
     """
@@ -87,6 +95,7 @@ class Delivery:
         slice_seconds: float = 0.010,
         max_bytes: int = 64 * 1024 * 1024,
         max_waiting: int = 100_000,
+        gather_seconds: float = GATHER_SECONDS,
     ) -> None:
         self._registry = registry
         self._later = later
@@ -94,6 +103,7 @@ class Delivery:
         self._slice = slice_seconds
         self._max_bytes = max_bytes
         self._max_waiting = max_waiting
+        self._gather_seconds = gather_seconds
         self._calls: deque[_Call] = deque()
         self._bytes = 0
         self._waiting = 0
@@ -123,8 +133,17 @@ class Delivery:
         self._calls.append(call)
         if not self._scheduled:
             self._scheduled = True
-            self._later(self._turn)
+            until = self._now() + self._gather_seconds
+            self._later(lambda: self._gather(0, until))
         return call.done
+
+    def _gather(self, known: int, until: float) -> None:
+        """Collect for another turn if the last one brought more than the calls that were known before it."""
+        waiting = len(self._calls)
+        if waiting > known and self._now() < until:
+            self._later(lambda: self._gather(waiting, until))
+        else:
+            self._turn()
 
     def _turn(self) -> None:
         """Hand out what has come, for one slice of time."""

@@ -64,6 +64,7 @@ class Case(SynchronousTestCase):
     max_bytes = 64 * 1024 * 1024
     max_waiting = 100_000
     slice_seconds = 0.010
+    gather_seconds = 0.0
 
     def setUp(self) -> None:
         self.loop = Loop()
@@ -77,6 +78,7 @@ class Case(SynchronousTestCase):
             slice_seconds=self.slice_seconds,
             max_bytes=self.max_bytes,
             max_waiting=self.max_waiting,
+            gather_seconds=self.gather_seconds,
         )
 
     def add(self, key: str, *subjects: str, room: int | None = None) -> FakeConnection:
@@ -281,6 +283,45 @@ class OrderTests(Case):
         self.assertEqual(len(self.loop.waiting), 1)
         self.loop.run()
         self.assertEqual(len(self.loop.waiting), 0)
+
+
+class GatherTests(Case):
+    """What arrives in turns that follow one another goes out together."""
+
+    gather_seconds = 0.002
+
+    def calls(self, *turns: int) -> tuple[int, list[int]]:
+        """Publish so many calls before each turn.
+
+        :returns: how many turns it took, and how many publications each send held.
+        """
+        one = self.add("a", "x")
+        for count in turns:
+            for _ in range(count):
+                self.publish(to("x"))
+            self.loop.turn()
+        return len(turns) + self.loop.run(), [len(batch) for batch in one.batches]
+
+    def test_alone(self) -> None:
+        """A call that comes alone waits for one more turn, to see whether it is alone."""
+        self.assertEqual(self.calls(1), (2, [1]))
+
+    def test_joined(self) -> None:
+        """Calls that come turn after turn are joined; the turn that brings none hands out."""
+        self.assertEqual(self.calls(1, 3, 4), (4, [8]))
+
+    def test_gap(self) -> None:
+        """A call that comes after a turn without any is the next group's first."""
+        self.assertEqual(self.calls(1, 0, 7), (4, [1, 7]))
+
+    def test_not_for_ever(self) -> None:
+        """Where every turn brings more, the time ends the collecting."""
+        one = self.add("a", "x")
+        for _ in range(20):
+            self.publish(to("x"))
+            self.loop.turn()
+            self.loop.time += 0.0005
+        self.assertEqual([len(batch) for batch in one.batches], [5, 5, 5, 5])
 
 
 class SliceTests(Case):
