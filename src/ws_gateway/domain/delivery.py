@@ -7,9 +7,9 @@ What comes together is collected and handed out together, in order:
    `Batch`, encoded and joined once;
 3. each connection gets one call, whatever the number of publications.
 
-Parallel calls rarely arrive in one turn: the first wakes the loop, and while its head is read the others come.
-So collecting goes on as long as each turn brings more, but not for long; a call that comes alone waits for one
-look at the sockets.
+Parallel calls rarely arrive in one turn: the first wakes the loop, the others come while its head is read.
+So collecting goes on as long as each turn brings more, but not for long; a call that comes alone waits for
+one look at the sockets.
 
 A turn that would hold the loop for longer than a slice is cut there and goes on in the next one; what was
 published meanwhile waits behind it, so order holds for the whole node.
@@ -34,7 +34,7 @@ CHECK_EVERY = 64
 """Connections between two looks at the clock."""
 
 GATHER_SECONDS = 0.002
-"""How long calls that keep coming are collected: about half of what handing out to 1,000 connections takes."""
+"""How long calls that keep coming are collected: half the time that 1,000 connections take."""
 
 Target = tuple[tuple[str, ...], frozenset[str]]
 
