@@ -1,8 +1,8 @@
-"""Opens the port. `tcp:` and `unix:` sockets are created by us and adopted by the reactor.
+"""Opens the port. `tcp:` and `unix:` sockets are created by us and adopted, as `systemd:` ones are.
 
-A socket that the reactor only adopted can be shared with another process and is not shut down with this
-one's copy; later work (several workers, handing over to a new process) needs that. `systemd:` sockets are
-adopted by Twisted itself, and other endpoints (`ssl:`) are used as Twisted gives them.
+A socket that is only adopted can be shared with another process and is not shut down with this one's copy;
+later work (several workers, handing over to a new process) needs that. Other endpoints (`ssl:`) are used as
+Twisted gives them.
 """
 
 import errno
@@ -11,11 +11,12 @@ import socket
 import stat
 from typing import Any
 
-from twisted.internet import unix
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.endpoints import _parse, serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, _parse, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+
+from ws_gateway.ops.accepting import adopt
 
 __all__ = ["listen"]
 
@@ -37,12 +38,17 @@ def _open(reactor: Any, description: str, factory: IProtocolFactory) -> Any:
     kind = arguments[0].lower()
     if kind == "tcp":
         port = int(arguments[1] if len(arguments) > 1 else options["port"])
-        return _adopt(reactor, _tcp(options.get("interface", ""), port), factory)
+        with _tcp(options.get("interface", ""), port) as server:
+            return adopt(reactor, server, factory)
     if kind == "unix":
         path = arguments[1] if len(arguments) > 1 else options["address"]
         mode = int(options.get("mode", "666"), 8)
-        return _adopt_unix(reactor, _unix(path, mode), mode, factory)
-    return serverFromString(reactor, description).listen(factory)
+        with _unix(path, mode) as server:
+            return adopt(reactor, server, factory, mode)
+    endpoint = serverFromString(reactor, description)
+    if isinstance(endpoint, AdoptedStreamServerEndpoint):
+        endpoint.reactor = _Adopter(reactor)
+    return endpoint.listen(factory)
 
 
 def _tcp(interface: str, port: int) -> socket.socket:
@@ -86,17 +92,12 @@ def _take_over(path: str) -> None:
                 os.unlink(path)
 
 
-def _adopt(reactor: Any, server: socket.socket, factory: IProtocolFactory) -> Any:
-    server.setblocking(False)
-    with server:  # the reactor has its own copy
-        return reactor.adoptStreamPort(server.fileno(), server.family, factory)
+class _Adopter:
+    """What a systemd endpoint asks of its reactor."""
 
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
 
-def _adopt_unix(reactor: Any, server: socket.socket, mode: int, factory: IProtocolFactory) -> Any:
-    """Like adoptStreamPort, which would open the socket to everybody: it does not ask for a mode."""
-    server.setblocking(False)
-    with server:
-        port: Any = unix.Port._fromListeningDescriptor(reactor, server.fileno(), factory)
-    port.mode = mode
-    port.startListening()
-    return port
+    def adoptStreamPort(self, descriptor: int, family: int, factory: IProtocolFactory) -> Any:
+        with socket.fromfd(descriptor, family, socket.SOCK_STREAM) as server:
+            return adopt(self._reactor, server, factory)

@@ -27,10 +27,12 @@ class Noting:
     def __init__(self) -> None:
         self.adopted: list[int] = []
 
-    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
-        port = ANY.adoptStreamPort(descriptor, family, factory)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ANY, name)
+
+    def addReader(self, port: Any) -> None:
         self.adopted.append(port.getHost().port)
-        return port
+        ANY.addReader(port)
 
 
 class Stoppable:
