@@ -60,10 +60,10 @@ def kick_from_body(body: bytes) -> Kick:
 
 
 def _code(document: dict[str, Any]) -> int:
-    code = document.get("code")
-    if code is None:
+    if document.get("code") is None:
         return KICKED
-    if type(code) is not int or not LEAST_CODE <= code <= MOST_CODE:
+    code = _whole(document["code"])
+    if code is None or not LEAST_CODE <= code <= MOST_CODE:
         raise Refused(422, f"code must be a whole number from {LEAST_CODE} to {MOST_CODE}", "code")
     return code
 
@@ -77,8 +77,18 @@ def _text(document: dict[str, Any], name: str) -> str | None:
 
 def _user_id(document: dict[str, Any]) -> str | None:
     """A user id may be written as an integer, as in tokens; its decimal text is meant."""
-    value = document.get("user_id")
-    return str(value) if type(value) is int else _text(document, "user_id")
+    number = _whole(document.get("user_id"))
+    return _text(document, "user_id") if number is None else str(number)
+
+
+def _whole(value: object) -> int | None:
+    """A whole number of JSON, which has one kind of number only: `4001.0` is the same as `4001`.
+
+    From 2^53 on, a number that was read as a float may have lost digits, and stand for somebody else.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value if type(value) is int else None
 
 
 def _cut(reason: str) -> str:

@@ -8,7 +8,7 @@ BAD_MEMBERS = [
     ({"code": 3999}, "code"),
     ({"code": 5000}, "code"),
     ({"code": "4000"}, "code"),
-    ({"code": 4000.0}, "code"),
+    ({"code": 4000.5}, "code"),
     ({"code": True}, "code"),
     ({"reason": 1}, "reason"),
     ({"reason": ["x"]}, "reason"),
@@ -139,6 +139,12 @@ class DisconnectTests(WebTestCase):
             self.assertEqual((answer.status, answer.document), (200, {"disconnected": len(expected)}))
             self.assertEqual([kicked.connection_id for kicked in self.gateway.directory.kicked], expected)
 
+    def test_whole_numbers(self) -> None:
+        """JSON has one kind of number: 4001.0 is the code 4001, and 42.0 the user 42."""
+        body = b'{"user_id":42.0,"connection_id":"c1","code":4001.0}'
+        self.assertEqual(self.gateway.ask("POST", "/internal/disconnect", body).document, {"disconnected": 1})
+        self.assertEqual(self.gateway.directory.kicked, [Kicked("c1", 4001, "")])
+
     def test_nobody_named(self) -> None:
         """Without an id nobody is disconnected, least of all everybody."""
         for body in (b"", b"{}", {"code": 4000}, {"user_id": None}):
@@ -150,6 +156,8 @@ class DisconnectTests(WebTestCase):
         for body, field in [
             *BAD_MEMBERS,
             ({"user_id": 1.5}, "user_id"),
+            ({"user_id": 10**30}, "user_id"),
+            ({"user_id": 2.0**53}, "user_id"),
             ({"user_id": True}, "user_id"),
             ({"connection_id": 7}, "connection_id"),
         ]:
