@@ -105,7 +105,8 @@ class UpstreamTests(ProxiedTestCase):
         self.assertEqual(client.read_close()[0], 1012)
         daemon.stop()
         away = self.knock(nginx)
-        away.send(away.head(token_for(fresh_user())))
+        # The token stands where the error log of nginx would quote it, did it log this.
+        away.send(away.head(target=f"/ws?token={token_for(fresh_user())}"))
         self.assertEqual(away.read_head(), 502)
         self.start({"WS_LISTEN": f"tcp:{daemon.port}:interface=127.0.0.1"})
         self.through(nginx, fresh_user()).ping_pong()
