@@ -160,7 +160,11 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         settings.admission.handshake_timeout_seconds,
         settings.connection.close_timeout_seconds,
     )
-    limits = HttpLimits(settings.http.max_body_bytes, settings.http.keepalive_seconds)
+    limits = HttpLimits(
+        settings.http.max_body_bytes,
+        settings.http.keepalive_seconds,
+        settings.http.request_timeout_seconds,
+    )
     clients = WebSocketService(reactor, wheel, registry, admission, settings.node.shutdown_drain_seconds)
 
     def site(surface: Surface) -> GatewaySite:

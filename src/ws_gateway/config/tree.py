@@ -514,6 +514,12 @@ class Http(Group):
         "How long a connection without a request is kept.",
         default="120",
     )
+    request_timeout_seconds: float = setting(
+        "HTTP_REQUEST_TIMEOUT_SECONDS",
+        kinds.seconds(0.05, 3600),
+        "How long a request may take to arrive, from its first byte to the end of its body.",
+        default="30",
+    )
 
 
 @frozen

@@ -12,7 +12,8 @@ class HttpLimits:
 
     :ivar max_body_bytes: the largest body of any call (`HTTP_MAX_BODY_BYTES`).
     :ivar keepalive_seconds: how long a connection may be quiet between requests (`HTTP_KEEPALIVE_SECONDS`).
-    :ivar request_seconds: within this time from its first byte a request has to be here, body included.
+    :ivar request_seconds: within this time from its first byte a request has to be here, body included
+        (`HTTP_REQUEST_TIMEOUT_SECONDS`).
     """
 
     max_body_bytes: int = field(default=1024 * 1024, validator=gt(0))
