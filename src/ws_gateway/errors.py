@@ -49,6 +49,7 @@ class RefusalReason(StrEnum):
     USER_ID = "user_id"
     SUBJECTS = "subjects"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    AUTH_FAILURES = "auth_failures"
     ORIGIN = "origin"
     FULL = "full"
     USER_FULL = "user_full"

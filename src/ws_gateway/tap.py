@@ -126,6 +126,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         ),
         registry,
         metrics,
+        time.monotonic,
     )
     surroundings = Surroundings(
         registry=registry,
@@ -328,6 +329,7 @@ def _admission_rules(settings: Settings) -> AdmissionRules:
         path=settings.listen.path,
         max_connections=limits.max_connections or max(1, _descriptors() - RESERVED_DESCRIPTORS),
         max_per_user=limits.max_connections_per_user,
+        auth_failures_per_minute=limits.auth_failures_per_minute,
         origins=OriginRule(limits.allowed_origins),
         trusted_proxies=settings.listen.trusted_proxies,
     )

@@ -263,6 +263,12 @@ class Admission(Group):
         "How many connections one user may have on this node; others close with 4429.",
         default="0",
     )
+    auth_failures_per_minute: int = setting(
+        "AUTH_FAILURES_PER_MINUTE",
+        kinds.integer(1, 10_000, zero="off"),
+        "How many refused tokens one client address may have in a minute; then its handshakes get 429.",
+        default="0",
+    )
     handshake_timeout_seconds: float = setting(
         "WS_HANDSHAKE_TIMEOUT_SECONDS",
         kinds.seconds(0.05, 600),

@@ -1,9 +1,9 @@
 """Whose address a request comes from, when proxies stand in between (setting `TRUSTED_PROXIES`)."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-__all__ = ["Network", "client_address"]
+__all__ = ["Network", "client_address", "subscriber"]
 
 Network = IPv4Network | IPv6Network
 
@@ -25,6 +25,20 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
         if not _is_in(address, trusted):
             return address
     return peer
+
+
+def subscriber(address: str) -> str | bytes:
+    """What one subscriber of a network has for sure: an IPv4 address, or the /64 of an IPv6 address.
+
+    Whoever has one IPv6 address has 2 ** 64 of them, so counting them singly would count nothing.
+
+    :returns: the same for addresses of the same subscriber; good for nothing but comparing.
+    """
+    if ":" not in address:
+        return address
+    parsed = IPv6Address(address.partition("%")[0])
+    mapped = parsed.ipv4_mapped
+    return parsed.packed[:8] if mapped is None else str(mapped)
 
 
 def _is_in(address: str, networks: Sequence[Network]) -> bool:

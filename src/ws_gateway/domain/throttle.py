@@ -11,12 +11,14 @@ class Throttle:
             _log.warn("the queue is full ({suppressed} more of this kind)", suppressed=suppressed)
 
     :param interval: seconds between two that are let through.
+    :param burst: how many may come at once, after as many intervals of silence.
     """
 
-    __slots__ = ("_interval", "_next", "_suppressed")
+    __slots__ = ("_interval", "_next", "_slack", "_suppressed")
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, burst: int = 1) -> None:
         self._interval = interval
+        self._slack = interval * (burst - 1)
         self._next: float | None = None
         self._suppressed = 0
 
@@ -26,10 +28,11 @@ class Throttle:
         :param now: seconds, never running backwards.
         :returns: None to keep silent; otherwise how many were kept silent since the last one let through.
         """
-        if self._next is not None and now < self._next:
+        due = now if self._next is None else self._next
+        if now < due - self._slack:
             self._suppressed += 1
             return None
-        self._next = now + self._interval
+        self._next = max(due, now) + self._interval
         return self.settle()
 
     def settle(self) -> int:

@@ -4,14 +4,16 @@ Every refusal is a value with the bytes to send, put together here and nowhere e
 goes into them. Cheap questions come first; the token is judged last.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
+from math import ceil
 
 from attrs import field, frozen
-from twisted.logger import Logger
 from zope.interface import implementer
 
-from ws_gateway.domain.addresses import Network, client_address
+from ws_gateway.domain.addresses import Network, client_address, subscriber
 from ws_gateway.domain.closing import UNAUTHORIZED_CODE, USER_FULL_CODE
+from ws_gateway.domain.failures import FailureLimit
 from ws_gateway.domain.messages import Handshake, Identity
 from ws_gateway.domain.origins import OriginRule
 from ws_gateway.domain.registry import Registry
@@ -20,10 +22,9 @@ from ws_gateway.errors import HandshakeRefused, KeysUnavailable, RefusalReason
 from ws_gateway.interfaces import IAuthenticator, IMetrics, IReadiness, ISubjectPolicy
 from ws_gateway.websocket.answers import close_answer, is_key, problem_answer
 from ws_gateway.websocket.head import BadHead, Head
+from ws_gateway.websocket.refusals import Refusals
 
 __all__ = ["Admission", "AdmissionRules", "Admitted", "Refused"]
-
-_log = Logger()
 
 BEARER = "bearer"
 """The subprotocol that browsers name beside their token, since they cannot set headers."""
@@ -42,6 +43,7 @@ _ORIGIN = problem_answer(HTTPStatus.FORBIDDEN, "this origin may not open connect
 _FULL = problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, "this node is full", (("Retry-After", "5"),))
 _DRAINING = problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, "this node stops", (("Retry-After", "1"),))
 _NO_KEYS = "tokens cannot be judged at the moment"
+_FAILED_TOO_OFTEN = "too many tokens from this address were refused"
 
 
 class Refused(Exception):
@@ -84,18 +86,23 @@ class AdmissionRules:
 
     :ivar path: `WS_PATH`.
     :ivar max_connections: of the node; `max_per_user`: 0 = off.
+    :ivar auth_failures_per_minute: refused tokens that one address may have; 0 = off.
     """
 
     path: str = "/ws"
     max_connections: int = 10_000
     max_per_user: int = 0
+    auth_failures_per_minute: int = 0
     origins: OriginRule = field(factory=lambda: OriginRule(()))
     trusted_proxies: tuple[Network, ...] = ()
 
 
 @implementer(IReadiness)
 class Admission:
-    """See the module."""
+    """See the module.
+
+    :param now: monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -104,6 +111,7 @@ class Admission:
         policy: ISubjectPolicy,
         registry: Registry,
         metrics: IMetrics,
+        now: Callable[[], float],
     ) -> None:
         self._rules = rules
         self._authenticator = authenticator
@@ -112,12 +120,9 @@ class Admission:
         self._leaving = False
         self._draining = False
         self._paths = (rules.path, rules.path.rstrip("/") + "/")
-        self._refusals = {
-            reason: metrics.counter(
-                "ws_refused_total", "Handshakes that were refused.", {"reason": reason.value}
-            )
-            for reason in RefusalReason
-        }
+        self._now = now
+        self._failures = FailureLimit(rules.auth_failures_per_minute)
+        self._refusals = Refusals(metrics, now)
 
     def announce(self) -> None:
         """The node is about to stop: `/ready` says so, whoever comes is still let in."""
@@ -126,6 +131,7 @@ class Admission:
     def drain(self) -> None:
         """From now on nobody is let in."""
         self._draining = True
+        self._refusals.settle()
 
     def readiness(self) -> tuple[str, str, str]:
         """See IReadiness."""
@@ -146,7 +152,7 @@ class Admission:
 
     def count(self, reason: RefusalReason) -> None:
         """Count a refusal that was decided elsewhere: a head that never came to judgement."""
-        self._refusals[reason].inc()
+        self._refusals.count(reason)
 
     async def judge(self, head: Head, peer: str | None) -> Admitted:
         """Decide. Suspends only while a key has to be fetched.
@@ -157,7 +163,7 @@ class Admission:
         try:
             return await self._judge(head, peer)
         except Refused as refused:
-            self._refusals[refused.reason].inc()
+            self._refusals.count(refused.reason)
             raise
 
     async def _judge(self, head: Head, peer: str | None) -> Admitted:
@@ -166,6 +172,7 @@ class Admission:
             raise Refused(RefusalReason.ORIGIN, _ORIGIN)
         self._check_room()
         client_ip = client_address(peer, head.headers.get("x-forwarded-for", ()), self._rules.trusted_proxies)
+        self._check_failures(client_ip)
         try:
             query = head.query_pairs()
         except BadHead:
@@ -177,18 +184,15 @@ class Admission:
             identity = await self._authenticator.authenticate(handshake)
         except HandshakeRefused as refusal:
             _forget_frames(refusal)
+            if client_ip is not None:
+                self._failures.failed(subscriber(client_ip), self._now())
             # The client learns only that it needs another token; why stands in our log.
-            _log.info(
-                "handshake refused: {detail}",
-                detail=refusal.detail,
-                reason=refusal.reason.value,
-                client_ip=client_ip,
-            )
+            self._refusals.tell(refusal.reason, refusal.detail, client_ip)
             answer = close_answer(key, subprotocol, UNAUTHORIZED_CODE, "unauthorized")
             raise Refused(refusal.reason, answer) from None
         except KeysUnavailable as error:
             _forget_frames(error)
-            _log.warn("handshake refused: {detail}", detail=str(error), client_ip=client_ip)
+            self._refusals.tell(RefusalReason.KEYS_UNAVAILABLE, str(error), client_ip)
             raise Refused(RefusalReason.KEYS_UNAVAILABLE, _no_keys(error.retry_after)) from None
         wanted = _wanted_channels(query)
         subjects, refused = await self._policy.grant(identity, wanted)
@@ -209,6 +213,18 @@ class Admission:
             or valid_traceparent(handshake.first_query("traceparent")),
             1 if handshake.first_query("v") == "1" else 0,
         )
+
+    def _check_failures(self, client_ip: str | None) -> None:
+        """Nothing of an address that failed too often is looked at, be its token as good as it may.
+
+        Peers without an address are not limited: they are one proxy or our own machine.
+        """
+        if client_ip is None:
+            return
+        seconds = self._failures.blocked(subscriber(client_ip), self._now())
+        if seconds:
+            self._refusals.tell(RefusalReason.AUTH_FAILURES, _FAILED_TOO_OFTEN, client_ip)
+            raise Refused(RefusalReason.AUTH_FAILURES, _failed_too_often(seconds))
 
     def _check_room(self) -> None:
         if self._draining:
@@ -257,6 +273,13 @@ def _wanted_channels(query: tuple[tuple[str, str], ...]) -> list[str]:
     return [name for name in (name.strip() for name in names) if name]
 
 
-def _no_keys(retry_after: float) -> bytes:
-    seconds = str(max(1, round(retry_after)))
-    return problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, _NO_KEYS, (("Retry-After", seconds),))
+def _no_keys(seconds: float) -> bytes:
+    return problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, _NO_KEYS, _retry_after(seconds))
+
+
+def _failed_too_often(seconds: float) -> bytes:
+    return problem_answer(HTTPStatus.TOO_MANY_REQUESTS, _FAILED_TOO_OFTEN, _retry_after(seconds))
+
+
+def _retry_after(seconds: float) -> tuple[tuple[str, str]]:
+    return (("Retry-After", str(max(1, ceil(seconds)))),)

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ws_gateway.domain.addresses import Network, client_address
+from ws_gateway.domain.addresses import Network, client_address, subscriber
 
 PROXIES: tuple[Network, ...] = tuple(
     ip_network(text) for text in ("10.0.0.0/8", "192.0.2.7/32", "2001:db8:ffff::/48")
@@ -71,3 +71,18 @@ class ClientAddressTests(SynchronousTestCase):
         """A local peer without an address is trusted like a proxy, if any proxy is."""
         self.assertEqual(client_address(None, ["203.0.113.9"], PROXIES), "203.0.113.9")
         self.assertIsNone(client_address(None, [], PROXIES))
+
+
+class SubscriberTests(SynchronousTestCase):
+    def test_ipv4(self) -> None:
+        """Each IPv4 address is somebody else, in both of its forms."""
+        self.assertEqual(subscriber("192.0.2.7"), "192.0.2.7")
+        self.assertEqual(subscriber("::ffff:192.0.2.7"), "192.0.2.7")
+        self.assertEqual(subscriber("::FFFF:c000:207"), "192.0.2.7")
+
+    def test_ipv6(self) -> None:
+        """The addresses of a /64 are one subscriber's, however they are written, zones or not."""
+        self.assertEqual(subscriber("2001:db8::1"), subscriber("2001:0DB8:0:0:ffff:ffff:ffff:ffff"))
+        self.assertEqual(subscriber("fe80::1%eth0"), subscriber("fe80::2%1"))
+        self.assertNotEqual(subscriber("2001:db8::1"), subscriber("2001:db8:0:1::1"))
+        self.assertNotEqual(subscriber("::1"), subscriber("1::1"))

@@ -24,3 +24,11 @@ class ThrottleTests(SynchronousTestCase):
         self.assertEqual(throttle.settle(), 1)
         self.assertEqual(throttle.settle(), 0)
         self.assertEqual(throttle.admit(10.0), 0)
+
+    def test_burst(self):
+        """Some may come at once; then one in each interval, until silence makes room for a burst again."""
+        throttle = Throttle(10, burst=3)
+        self.assertEqual([throttle.admit(0.0) for _ in range(5)], [0, 0, 0, None, None])
+        self.assertEqual(throttle.admit(10.0), 2)
+        self.assertEqual([throttle.admit(19.9), throttle.admit(20.0), throttle.admit(20.0)], [None, 1, None])
+        self.assertEqual([throttle.admit(1000.0) for _ in range(4)], [1, 0, 0, None])

@@ -140,6 +140,7 @@ class Gate:
             ClaimsPolicy("user:", 100, True),
             self.registry,
             self.metrics,
+            self.clock.seconds,
         )
         numbers = itertools.count(1)
         self.around = Surroundings(

@@ -5,6 +5,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -50,7 +51,12 @@ class AdmissionTestCase(SynchronousTestCase):
         self.policy = WaitingPolicy()
         self.authenticator = FakeAuthenticator({TOKEN: Identity("42"), "other": Identity("43")})
         self.admission = Admission(
-            AdmissionRules(**rules), self.authenticator, self.policy, self.registry, self.metrics
+            AdmissionRules(**rules),
+            self.authenticator,
+            self.policy,
+            self.registry,
+            self.metrics,
+            Clock().seconds,
         )
 
     def judge(self, data: bytes, peer: str | None = "192.0.2.7") -> Deferred[Admitted]:
@@ -252,7 +258,7 @@ class RefusalTests(AdmissionTestCase):
 
     def test_no_keys(self) -> None:
         """While no key could ever be loaded, nobody can be judged; the client learns when to come again."""
-        for wait, header in [(7.4, b"Retry-After: 7"), (0.1, b"Retry-After: 1")]:
+        for wait, header in [(7.4, b"Retry-After: 8"), (0.1, b"Retry-After: 1")]:
             self.authenticator.fail_with(KeysUnavailable("the key source is down", wait))
             self.assert_http(self.refused(request(), RefusalReason.KEYS_UNAVAILABLE), 503, header)
 
