@@ -155,7 +155,12 @@ class RunningTests(TestCase):
 
     async def connect(self) -> Peer:
         peer = await connectProtocol(UNIXClientEndpoint(reactor, self.path), Peer())
-        self.addCleanup(peer.transport.abortConnection)
+
+        def leave() -> "Deferred[bytes]":
+            peer.transport.abortConnection()
+            return peer.closed
+
+        self.addCleanup(leave)
         return peer
 
     async def ask(self, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Makes the WebSocket protocol of an admitted client, and feeds it a head of our own making.
+"""Makes the WebSocket protocol of an admitted client.
 
 Autobahn copies its settings into every instance (29 attributes); here they are attributes of a class that is
 derived once for each factory, which saves 3 KB and 20 us a connection.
@@ -95,26 +95,11 @@ class ConnectionFactory:
             admitted.traceparent,
             greeting,
         )
+        extensions = ", ".join(admitted.extensions) if self._compression else ""
         protocol: Protocol = self._protocol(
-            session, self._head(admitted), admitted.subprotocol, admitted.client_ip
+            session, admitted.key, admitted.subprotocol, extensions, admitted.client_ip
         )
         return protocol
-
-    def _head(self, admitted: Admitted) -> bytes:
-        """The canonical head: all that Autobahn has to know."""
-        lines = [
-            "GET / HTTP/1.1",
-            "Host: gateway",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {admitted.key}",
-            "Sec-WebSocket-Version: 13",
-        ]
-        if admitted.subprotocol is not None:
-            lines.append(f"Sec-WebSocket-Protocol: {admitted.subprotocol}")
-        if self._compression and admitted.extensions:
-            lines.append(f"Sec-WebSocket-Extensions: {', '.join(admitted.extensions)}")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 class _Stateless(PerMessageDeflateOfferAccept):

@@ -6,8 +6,9 @@ FrontDoor --head for WS_PATH--> Entrance --admitted--> the WebSocket protocol
     '-----anything else----------> the HTTP site (which hands later requests for WS_PATH to an Entrance, too)
 ```
 
-Only a client that is let in ever gets a WebSocket protocol, and that one sees a head of our own making: no
-token, cookie or foreign header reaches it. Whoever takes over gets every byte behind the head.
+Only a client that is let in ever gets a WebSocket protocol, and that one sees nothing of the request but what
+its answer needs: no token, cookie or foreign header reaches it. Whoever takes over gets every byte behind the
+head.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,7 @@ on itself when a peer errs, which it calls to write, and which attributes it kee
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -38,42 +39,38 @@ __all__ = ["GatewayProtocol"]
 
 _log = Logger()
 
-_HANDSHAKE_ATTRIBUTES = (
-    "http_request_data",
-    "http_response_data",
-    "http_headers",
-    "http_request_params",
-    "http_request_uri",
-    "http_request_path",
-    "http_request_host",
-    "http_status_line",
-    "websocket_protocols",
-    "websocket_extensions",
-    "websocket_origin",
-    "_wskey",
-)
-"""What only the handshake needed: 4 KB that would be kept for the connection's life."""
+_HANDSHAKE_ATTRIBUTES = ("http_response_data", "websocket_protocols", "websocket_extensions", "_wskey")
+"""What only the handshake needs; it would be kept for the connection's life."""
 
 
 @implementer(IConnection)
 class GatewayProtocol(WebSocketServerProtocol):
     """One client. Use the class that the factory derives: it holds Autobahn's settings.
 
-    :param head: the canonical head of its handshake.
+    :param key: the Sec-WebSocket-Key of its handshake.
     :param subprotocol: what the answer to the handshake selects.
+    :param extensions: the offered extensions that we may take.
     """
 
     surroundings: Surroundings
 
-    def __init__(self, session: Session, head: bytes, subprotocol: str | None, client_ip: str | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        key: str,
+        subprotocol: str | None,
+        extensions: str,
+        client_ip: str | None,
+    ) -> None:
         super().__init__()
         facts = session.facts
         self.connection_id = facts.connection_id
         self.user_id = facts.user_id
         self.subjects = facts.subjects
         self._session = session
-        self._head = head
-        self._subprotocol = subprotocol
+        self._wskey = key
+        self.websocket_protocols = [subprotocol]
+        self.websocket_extensions = self._parseExtensionsHeader(extensions) if extensions else []
         self._client_ip = client_ip
         self._writer: Writer = None  # type: ignore[assignment]  # there is one from connectionMade on
         self._replies: list[bytes] = []
@@ -85,7 +82,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     # From the transport.
 
     def connectionMade(self) -> None:
-        """Let Autobahn answer the handshake, without its record of transport details."""
+        """Let Autobahn answer the handshake. It sees no request and judges nothing: admission did."""
         around = self.surroundings
         self._writer = make_writer(
             self.transport, around.queue_limits, self._overflowed, around.counters.dropped
@@ -93,9 +90,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.peer = self.connection_id  # what Autobahn would call us in a log
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
-        self._connectionMade()
-        head, self._head = self._head, b""
-        self.dataReceived(head)
+        # The layer between puts a log line together whoever listens, and keeps a count that nobody reads.
+        WebSocketProtocol._connectionMade(self)
+        self.websocket_version = 13
+        self.succeedHandshake(*self.websocket_protocols)
 
     def dataReceived(self, data: bytes) -> None:
         """A chunk. All replies to it leave in one write."""
@@ -137,10 +135,6 @@ class GatewayProtocol(WebSocketServerProtocol):
             if not self.data:
                 return
         super().consumeData()
-
-    def onConnect(self, request: Any) -> str | None:
-        """The head that it judged was ours; answer what admission chose."""
-        return self._subprotocol
 
     def onOpen(self) -> None:
         """The handshake is answered."""

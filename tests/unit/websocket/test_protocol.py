@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -13,7 +12,6 @@ from ws_gateway.domain.outgoing import Batch, Outgoing
 from ws_gateway.domain.session import SessionRules
 from ws_gateway.interfaces import IConnection
 from ws_gateway.testing.frames import BINARY, CONTINUATION, PING, PONG, TEXT, close_frame, frame
-from ws_gateway.websocket.head import parse_head
 from ws_gateway.websocket.queue import DropStrategy, QueueLimits
 from ws_gateway.websocket.surroundings import Surroundings
 
@@ -98,15 +96,12 @@ class OpeningTests(ProtocolTestCase):
 
     def test_lost_before_open(self) -> None:
         """A connection that is lost before it was open is nobody's business."""
-        gate = Gate()
-        head = parse_head(request())
-        assert head is not None
-        admitted = self.successResultOf(Deferred.fromCoroutine(gate.admission.judge(head, None)))
-        protocol: Any = gate.connections.open(admitted)
-        protocol._head = b""
-        line = Line(protocol, None)
+        gate = Gate(compression=True)
+        offer = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=99"
+        line = gate.line(request("/ws", TOKEN, offer))
+        self.assertEqual((line.status, line.disconnecting), (400, True))
         line.lose()
-        self.assertEqual(gate.emitter.events, [])
+        self.assertEqual((gate.emitter.events, len(gate.registry)), ([], 0))
         self.assertEqual(gate.metrics.value("ws_disconnects_total"), 0)
 
 
