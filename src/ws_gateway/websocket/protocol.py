@@ -195,6 +195,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         """The peer erred: the session says how that ends."""
         if self.state == self.STATE_OPEN:
             self.failedByMe = True
+            # What is left of a message is skipped, not inflated: the answering Close stands behind it.
+            self._isMessageCompressed = False
+            self.utf8validateIncomingCurrentMessage = False
             self._end(closing.violation(code, reason))
         elif self.state == self.STATE_CLOSING:
             self.dropConnection()
