@@ -10,7 +10,7 @@ from tests.integration.harness.canary import secret
 from tests.integration.harness.case import GatewayTestCase, HookedTestCase
 from tests.integration.harness.daemon import API_KEY
 from tests.integration.harness.rawclient import CLOSE, TEXT
-from tests.integration.harness.tokens import fresh_user
+from tests.integration.harness.tokens import fresh_user, token_for
 from tests.integration.harness.waiting import until
 
 SMALL_QUEUE = {"WS_OUTBOX_QUEUE_SIZE": "10", "WS_OUTBOX_MAX_BYTES": "2MiB"}
@@ -316,6 +316,34 @@ class NoKeyTests(ApiTestCase):
             self.problem(self.daemon.call("GET", path), 403, "GATEWAY_API_KEY")
         self.problem(self.post("/internal/publish", b"{}"), 403, "GATEWAY_API_KEY")
         self.assertEqual(self.daemon.request("GET", "/health").status, 200)
+
+
+class IdleTests(ApiTestCase):
+    """With a short `HTTP_KEEPALIVE_SECONDS`."""
+
+    settings = {"HTTP_KEEPALIVE_SECONDS": "0.5"}
+
+    def test_idle_connections(self):
+        """A kept connection serves request after request, and ends when none comes; clients stay."""
+        client = self.open()
+        idle = self.raw()
+        for _ in range(3):
+            idle.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(idle.read_head(), 200)
+            idle.read_body()
+        self.assertEqual(idle.read_rest(), b"")
+        client.ping_pong()
+        reused = self.raw()
+        reused.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        reused.read_head()
+        reused.read_body()
+        reused.handshake(token_for(fresh_user()))
+        another = self.raw()
+        another.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        another.read_head()
+        another.read_body()
+        self.assertEqual(another.read_rest(), b"")  # later than the other's last HTTP request
+        reused.ping_pong()
 
 
 class DirectoryTests(ApiTestCase):
