@@ -32,6 +32,8 @@ _log = Logger()
 
 _MESSAGE = EventType.MESSAGE_RECEIVED
 
+AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
 PATIENCE = 3
 """Setbacks of one event that say nothing about the event."""
 
@@ -39,6 +41,7 @@ PATIENCE = 3
 class Destination:
     """Feeds one sink.
 
+    :param wall_ms: Unix milliseconds, as events are stamped with.
     :param done: called with each event that the sink took or gave up, after everything else is settled.
     """
 
@@ -47,6 +50,7 @@ class Destination:
         sink: IEventSink,
         limits: PipelineLimits,
         clock: IReactorTime,
+        wall_ms: Callable[[], int],
         random: Callable[[], float],
         dead_letters: DeadLetters,
         done: Callable[[Waiting], None],
@@ -55,6 +59,7 @@ class Destination:
         self._sink = sink
         self._limits = limits
         self._clock = clock
+        self._wall_ms = wall_ms
         self._random = random
         self._dead_letters = dead_letters
         self._done = done
@@ -72,6 +77,13 @@ class Destination:
         labels = {"sink": sink.name}
         self._delivered = metrics.counter("event_delivered_total", "Events that a sink took.", labels)
         self._retries = metrics.counter("event_retries_total", "Deliveries that have to be repeated.", labels)
+        # Once for a delivery, not for each event: observing costs a tenth of an event's whole way.
+        self._age = metrics.histogram(
+            "event_queue_age_seconds",
+            "Time from an event to its being taken: of the oldest event in each delivery that a sink took.",
+            AGE_BUCKETS,
+            labels,
+        )
         metrics.gauge(
             "event_target_up",
             "1 while deliveries to a sink's target flow, 0 while it is probed.",
@@ -197,13 +209,20 @@ class Destination:
         self._in_flight -= 1
         if self._stopped:
             return
+        oldest: Waiting | None = None
         for lane, result in zip(lanes, self._checked(results, len(lanes)), strict=True):
             if isinstance(result, Failure):
                 self._failed(lane, result, probe)
             else:
+                waiting = lane.head
+                if oldest is None or waiting.number < oldest.number:
+                    oldest = waiting
                 self._delivered.inc()
                 self._health.answered(probe)
                 self._finished(lane)
+        if oldest is not None:
+            # The wall clock may be set back meanwhile.
+            self._age.observe(max(0, self._wall_ms() - oldest.envelope.occurred_at_ms) / 1000.0)
         self._pump()
 
     def _checked(self, results: Any, expected: int) -> Sequence[Any]:

@@ -71,7 +71,7 @@ class EventPipeline(Service):
             [sink.name for sink in sinks], limits.dead_letters, limits.dead_letter_bytes, metrics
         )
         self._destinations = [
-            Destination(sink, limits, clock, random, self._dead_letters, self._sink_is_done, metrics)
+            Destination(sink, limits, clock, wall_ms, random, self._dead_letters, self._sink_is_done, metrics)
             for sink in sinks
         ]
         self._waiting: dict[Waiting, None] = {}

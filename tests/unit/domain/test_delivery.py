@@ -494,3 +494,40 @@ class DefectTests(Case):
         self.assertEqual(self.successResultOf(other), [1])
         self.assertEqual(one.payloads, [b"1", b"2"])
         self.assertEqual(self.waiting(), (0, 0))
+
+
+class TimeTests(Case):
+    """`publish_fanout_seconds`: each connection costs a second here."""
+
+    slice_seconds = 0.5
+
+    def observed(self) -> list[float]:
+        return self.metrics.observed("publish_fanout_seconds")
+
+    def test_until_all_is_handed_out(self) -> None:
+        """From the first call to the last connection, over all slices, once for what goes out together."""
+        for number in range(CHECK_EVERY * 2):
+            self.registry.add(Slow(self.loop, str(number), "x"))
+        self.publish(to("x"))
+        self.loop.time += 2  # the loop is busy with other things
+        self.publish(to("x"))
+        self.loop.time += 3
+        self.assertEqual(self.observed(), [])
+        self.assertGreater(self.loop.run(), 1)
+        self.assertEqual(self.observed(), [5 + CHECK_EVERY * 2])
+
+    def test_what_waits_behind(self) -> None:
+        """What comes while something is handed out counts from its own call, waiting included."""
+        for number in range(CHECK_EVERY * 2):
+            self.registry.add(Slow(self.loop, str(number), "x"))
+        self.publish(to("x"))
+        self.loop.turn()
+        self.loop.time += 3
+        self.publish(to("nobody"))
+        self.loop.run()
+        self.assertEqual(self.observed(), [CHECK_EVERY * 2 + 3, CHECK_EVERY])
+
+    def test_nobody_listens(self) -> None:
+        """A publication to nobody is handed out as well."""
+        self.sent(to("x"))
+        self.assertEqual(self.observed(), [0])
