@@ -91,6 +91,14 @@ class OpeningTests(ProtocolTestCase):
         self.assertEqual([one for one in found if isinstance(one, str | bytes) and self.holds(one)], [])
         self.assertGreater(len(found), 100)
 
+    def test_slim(self) -> None:
+        """What only the handshake needed is gone."""
+        self.make()
+        kept = {"_wskey", "http_response_data", "websocket_extensions", "websocket_protocols"} & set(
+            vars(self.connection)
+        )
+        self.assertEqual(kept, set())
+
     def holds(self, one: str | bytes) -> bool:
         return (TOKEN in one) if isinstance(one, str) else (TOKEN.encode() in one)
 
@@ -297,13 +305,15 @@ class ClosingTests(ProtocolTestCase):
         self.assertEqual(self.gate.metrics.value("ws_outbox_dropped_total"), 2)
 
     def test_late_close_answer(self) -> None:
-        """An answer that waits for a slow reader goes out before the connection ends."""
+        """An answer that waits for a slow reader goes out, alone, before the connection ends."""
         line = self.make()
         line.producer.pauseProducing()
+        self.connection.send_many(batch(b"1", b"2"))
         line.send(close_frame(1000))
         self.assertEqual(line.received.close, None)
         line.producer.resumeProducing()
         self.assertEqual((line.received.close, line.disconnecting), ((1000, ""), True))
+        self.assertEqual(line.received.texts, [])
 
     def test_frames_after_close(self) -> None:
         """A frame after close is ignored, whatever it is; only the client's Close counts."""
