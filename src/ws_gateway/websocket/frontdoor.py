@@ -125,6 +125,9 @@ class FrontDoor(Protocol):
         else:
             if head is not None and end:
                 self._decide(head, data[end:])
+            elif end:
+                # The parser wants more behind the end, as after the preface of HTTP/2: none will ever do.
+                self._refuse(_BAD, RefusalReason.BAD_REQUEST)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone before it said what it wanted: a probe or a scan, nothing to tell anybody."""

@@ -108,10 +108,11 @@ class HeadTests(DoorTestCase):
             b"GET /\x00",
             b"GET / HTTP/1.1\nA: b\n\n",
             b"\r\n\r\nGET\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         ):
             self.assert_problem(self.gate.line(data), 400)
         self.assertEqual(self.gate.emitter.events, [])
-        self.assertEqual(self.gate.refused("bad_request"), 5)
+        self.assertEqual(self.gate.refused("bad_request"), 6)
 
     def test_split_header_bytes(self) -> None:
         """`\\x85` in a value does not end a line: no header is smuggled in behind it."""
