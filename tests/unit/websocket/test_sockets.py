@@ -134,6 +134,9 @@ class NoCycleTests(SocketTestCase):
             self.addCleanup(gc.enable)
         gc.collect()
         gc.disable()
+        # What other tests left behind in this process is none of ours.
+        gc.freeze()
+        self.addCleanup(gc.unfreeze)
         self.left: dict[str, weakref.ref[Any]] = {}
         return self.listen()
 
