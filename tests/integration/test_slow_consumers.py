@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from tests.integration.harness.case import GatewayTestCase, HookedTestCase
 from tests.integration.harness.rawclient import CLOSE, PING, PONG, TEXT, RawClient, close_payload, frame
 from tests.integration.harness.tokens import fresh_user, token_for
+from tests.integration.harness.waiting import until
 
 MIB = 1024 * 1024
 DROPPED = "ws_outbox_dropped_total"
@@ -90,9 +91,9 @@ class MemoryTests(GatewayTestCase):
         subject = f"user:{user}"
         self.assertEqual(daemon.publish([subject], "x" * 900_000), 1)
         self.assertEqual(len(client.read_json()["payload"]), 900_000)
-        sent = 1
-        while sent:  # until one is refused, for it is larger than what may wait at all
-            sent = daemon.publish([subject], "x" * 900_000)
+        until(  # one is refused, for it is larger than what may wait at all
+            lambda: daemon.publish([subject], "x" * 900_000) == 0, "a client that is behind", daemon.log
+        )
         self.assertEqual(daemon.publish([subject], "small"), 1)
         while client.read_json()["payload"] != "small":
             pass
@@ -245,8 +246,12 @@ class ThirtyMegabytesTests(SlowTestCase):
         self.assertGreater(self.daemon.resident_bytes() - memory, 24 * MIB)
         dropped = self.daemon.metric(DROPPED)
         client.send(frame(CLOSE, close_payload(1000, "bye")))
-        while not self.receiver.of(user, "disconnected"):
+
+        def gone():
             self.daemon.publish([f"user:{user}"], "more")
+            return self.receiver.of(user, "disconnected")
+
+        until(gone, "the end of the client, while publications go on", self.daemon.log)
         self.assertEqual(self.ended(user), (1000, "client"))
         self.assertGreater(self.daemon.metric(DROPPED) - dropped, 30)
         self.assertEqual(self.daemon.metric("ws_connections"), 0)
