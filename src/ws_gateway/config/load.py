@@ -7,12 +7,15 @@ import attrs
 from attrs import Factory, define, frozen
 
 from ws_gateway.config import checks, names
-from ws_gateway.config.addresses import public_key
-from ws_gateway.config.fields import Group, Setting, settings_of
+from ws_gateway.config.addresses import file_path, public_key
+from ws_gateway.config.env_file import parse_env_file
+from ws_gateway.config.fields import Group, Setting, option_name, settings_of
 from ws_gateway.config.tree import Settings
 from ws_gateway.errors import ConfigError
 
 __all__ = ["groups", "load"]
+
+_ENV_FILE = "WS_ENV_FILE"
 
 
 def groups() -> dict[str, type[Group]]:
@@ -28,10 +31,16 @@ class _Written:
     """What somebody wrote for one setting.
 
     :ivar label: how an error line calls it: `WS_PORT`, or `--port` where it came from the command line.
+    :ivar where: added to the label where the label alone does not tell.
     """
 
     label: str
     text: str
+    where: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{self.label}{self.where}"
 
 
 @define
@@ -40,6 +49,7 @@ class _Reading:
 
     environ: Mapping[str, str]
     overrides: Mapping[str, str]
+    file: Mapping[str, str]
     problems: list[str] = Factory(list)
     warnings: list[str] = Factory(list)
     given: dict[str, str] = Factory(dict)
@@ -69,23 +79,25 @@ class _Reading:
             if text := self.overrides.get(name, "").strip():
                 yield _Written(f"--{option}", text)
                 return
-        for name in declared.names:
-            if text := self.environ.get(name, "").strip():
-                yield _Written(name, text)
+        for where, place in (("", self.environ), (f" (in {_ENV_FILE})", self.file)):
+            for name in declared.names:
+                if text := place.get(name, "").strip():
+                    yield _Written(name, text, where)
 
     def _notice_contradictions(self, written: list[_Written]) -> None:
         first, *others = written
         for other in others:
             if other.text != first.text:
                 self.warnings.append(
-                    f"{other.label}: has no effect, because {first.label} says something else and wins"
+                    f"{other.place}: has no effect, because {first.place} says something else and wins"
                 )
 
 
 def _problem(declared: Setting, written: _Written, reason: str) -> str:
     if written.label == "WS_PORT" and written.text.startswith("tcp://"):
         reason = "Kubernetes sets this for a Service called ws: rename it, or set enableServiceLinks: false"
-    line = f"{written.label}={declared.kind.show(written.text)}: must be {declared.kind.allowed}"
+    said = f"{written.label}={declared.kind.show(written.text)}{written.where}"
+    line = f"{said}: must be {declared.kind.allowed}"
     return f"{line} ({reason})" if reason else line
 
 
@@ -106,6 +118,33 @@ def _key_of_file(path: str, label: str, read_text: Callable[[str], str]) -> str:
     raise ConfigError([f"{label}={path!r}: {detail}"])
 
 
+def _in_env_file(
+    environ: Mapping[str, str], overrides: Mapping[str, str], read_text: Callable[[str], str]
+) -> dict[str, str]:
+    """What the file says that `WS_ENV_FILE` names.
+
+    :raises ConfigError: it cannot be read, or is not written as such files are.
+    """
+    given = overrides.get(_ENV_FILE, "").strip()
+    label = f"--{option_name(_ENV_FILE)}" if given else _ENV_FILE
+    given = given or environ.get(_ENV_FILE, "").strip()
+    if not given:
+        return {}
+    try:
+        path = file_path().parse(given)
+    except ValueError:
+        return {}  # told with all the others
+    try:
+        values, faults = parse_env_file(read_text(path))
+    except OSError as error:
+        faults = [f"cannot be read ({error.strerror or type(error).__name__})"]
+    except UnicodeDecodeError:
+        faults = ["must hold text in UTF-8"]
+    if faults:
+        raise ConfigError([f"{label}={path!r}: {fault}" for fault in faults])
+    return values
+
+
 def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, str],
@@ -113,15 +152,20 @@ def load(
 ) -> tuple[Settings, list[str]]:
     """Read and check all settings.
 
+    The command line wins over the environment, and that over the file which `WS_ENV_FILE` names.
+
     :param environ: the environment.
-    :param overrides: what the command line says, by environment name; wins over the environment.
+    :param overrides: what the command line says, by environment name.
     :param read_text: reads a file; raises OSError, or UnicodeDecodeError if it holds no text.
     :returns: the settings, and one line for each thing that an operator should know.
     :raises ConfigError: something is wrong; it holds one line for each thing.
     """
-    reading = _Reading(environ, overrides)
+    file = _in_env_file(environ, overrides, read_text)
+    reading = _Reading(environ, overrides, file)
+    if file.pop(_ENV_FILE, ""):
+        reading.warnings.append(f"{_ENV_FILE} (in {_ENV_FILE}): has no effect; there is one file only")
     settings = reading.tree()
-    asking = names.asking(environ)
+    asking = names.asking({**file, **environ})
     draft = checks.Draft(settings, reading.given, frozenset(reading.broken))
     problems = [*reading.problems, *names.problems(asking), *checks.problems(draft)]
     path = settings.token.public_key_file

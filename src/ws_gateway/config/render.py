@@ -20,7 +20,11 @@ around a value does not count.
 
 All settings are checked before the gateway starts; `ws-gateway check` does only that. A problem is one line
 that names the variable, its value and what is allowed; secrets are never shown. A command line can be read by
-every user of the machine, so keep secrets in the environment.
+every user of the machine, so keep secrets in the environment or in a file.
+
+`WS_ENV_FILE` names a file with more settings, written like the `EnvironmentFile=` of systemd: lines of
+NAME=value, values in quotes where they need it, remarks behind `#`. What the environment says wins over it. A
+SIGHUP reads the file again and takes over keys, secrets and the log level ([running it](ops.md#reload)).
 
 Exactly one of `JWT_PUBLIC_KEY`, `JWT_PUBLIC_KEY_FILE` and `JWT_SECRET` is required, and `SYMFONY_WEBHOOK_URL`
 unless `EVENTS_MODE=none`. Sizes may have a unit (`64KiB`, `1MiB`, `2GiB`), seconds a fraction.

@@ -50,6 +50,11 @@ class Node(Group):
         default="terminator",
         example="terminator",
     )
+    env_file: str | None = setting(
+        "WS_ENV_FILE",
+        addresses.file_path(),
+        "A file of NAME=value lines with more settings; the environment wins. SIGHUP reads it again.",
+    )
     node_id: str | None = setting(
         "NODE_ID",
         kinds.text("up to 255 of the characters A-Z a-z 0-9 . _ : -", "[A-Za-z0-9._:-]{1,255}"),
@@ -146,7 +151,7 @@ class Token(Group):
     public_key_file: str | None = setting(
         "JWT_PUBLIC_KEY_FILE",
         addresses.file_path(),
-        "The file that holds this key; read once, at the start.",
+        "The file that holds this key; read at the start, and again at SIGHUP.",
         example="scripts/keys/dev_public.pem",
     )
     jwks_url: str | None = setting(
