@@ -53,6 +53,7 @@ from ws_gateway.ops.logs import FORMATS, ByteStream, filtered
 from ws_gateway.ops.metrics import PrometheusMetrics
 from ws_gateway.ops.ports import Opening, Ports
 from ws_gateway.ops.signals import absorb_stop_signals, rotate_on_usr1
+from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
 from ws_gateway.web.tree import Surface, build_root
@@ -168,6 +169,9 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     )
     clients = WebSocketService(reactor, wheel, registry, admission, settings.node.shutdown_drain_seconds)
 
+    api_keys = KeyRing(settings.http.api_keys)
+    metrics_token = KeyRing(_some(settings.ops.metrics_token))
+
     def site(surface: Surface) -> GatewaySite:
         root = build_root(
             delivery=delivery,
@@ -175,8 +179,8 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             readiness=[admission, pipeline, *fetched],
             metrics=metrics,
             render_metrics=metrics.render,
-            api_keys=settings.http.api_keys,
-            metrics_token=settings.ops.metrics_token,
+            api_keys=api_keys,
+            metrics_token=metrics_token,
             clock=reactor,
             limits=limits,
             upgrade=UpgradeResource(house),
@@ -225,7 +229,7 @@ def _webhook(settings: Settings, reactor: Any, metrics: IMetrics) -> IEventSink:
     return webhook_sink(
         reactor,
         webhook.url,
-        [secret for secret in (webhook.secret, webhook.secret_previous) if secret],
+        _some(webhook.secret, webhook.secret_previous),
         time.time,
         webhook.timeout_seconds,
         webhook.concurrency,
@@ -380,6 +384,11 @@ def _log_stream(twistd: Any, reactor: Any) -> ByteStream:
             stream: ByteStream = log_file
             return stream
     return sys.stdout.buffer
+
+
+def _some(*values: str | None) -> tuple[str, ...]:
+    """Those that are set."""
+    return tuple(value for value in values if value)
 
 
 def _read_text(path: str) -> str:

@@ -5,6 +5,7 @@
 | the service starts | at once; starting does not wait for it |
 | the keys are `refresh` seconds old, or a little less, so that nodes do not ask in step | in the background |
 | a token asks for a key that is not there | at once, if the last fetch ended `cooldown` seconds ago |
+| an operator asks (`fetch_again`) | at once, unless one is under way |
 | a fetch failed | `cooldown` seconds later; sooner if no key was ever loaded and nobody was reached |
 
 So tokens cause one fetch in `cooldown` seconds at most, whatever they ask for, and nothing is remembered of
@@ -141,6 +142,11 @@ class JwksKeys(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._loaded_at = self._monotonic()
         self._begin()
+
+    def fetch_again(self) -> None:
+        """Fetch now, because somebody knows of new keys. Those at hand serve until these are there."""
+        if self.running and self._fetching is None:
+            self._begin()
 
     def stopService(self) -> None:
         """Give up what is under way; whoever waits is told to come back later."""

@@ -1,7 +1,8 @@
 """Key sources that are read once: public keys in PEM (RS*, PS*, ES*, EdDSA) and shared secrets (HS*).
 
 Keys are prepared in the constructor, which raises ValueError with one sentence for the operator when they
-cannot be used; no sentence holds a part of a key. A source whose keys change is another `IKeySource`.
+cannot be used; no sentence holds a part of a key. A source whose keys change is another `IKeySource`, such as
+the last one here, which stands for one source after the other.
 """
 
 import re
@@ -20,7 +21,7 @@ from zope.interface import implementer
 
 from ws_gateway.interfaces import IKeySource
 
-__all__ = ["ALGORITHMS", "SecretKeys", "StaticKeys", "key_fits"]
+__all__ = ["ALGORITHMS", "ReplaceableKeys", "SecretKeys", "StaticKeys", "key_fits"]
 
 _HASHES = ("256", "384", "512")
 _SECRET_ALGORITHMS = frozenset(f"HS{bits}" for bits in _HASHES)
@@ -95,6 +96,21 @@ class SecretKeys:
 
     def candidates(self, header: Mapping[str, Any]) -> Deferred[Sequence[Any]]:
         return succeed(self._keys if header["alg"] in self._algorithms else ())
+
+
+@implementer(IKeySource)
+class ReplaceableKeys:
+    """Whichever source is in force."""
+
+    def __init__(self, source: IKeySource) -> None:
+        self._source = source
+
+    def replace(self, source: IKeySource) -> None:
+        """From now on tokens are verified with keys of this source only. Who is connected stays so."""
+        self._source = source
+
+    def candidates(self, header: Mapping[str, Any]) -> Deferred[Sequence[Any]]:
+        return self._source.candidates(header)
 
 
 def _certificate_key(pem: bytes) -> object:

@@ -5,7 +5,7 @@ r"""Settings in a file: lines of NAME=value, with the meaning that systemd's `En
 | `NAME= some "text" ` | `some "text"`: white space around it does not count, quotes inside it are text |
 | `NAME=a\ b\\` | `a b\`: a backslash hides what follows; at the end of a line, the line goes on |
 | `NAME='as it is'` | everything up to the next `'`, backslashes and ends of lines too |
-| `NAME="text"` | the same up to the next `"`; a backslash hides only `"`, `\`, `` ` ``, `$` and ends of lines |
+| `NAME="text"` | up to the next `"`; a backslash hides only `"`, `\`, `` ` ``, `$` and ends of lines |
 | `# remark`, `; remark`, nothing | |
 
 The last line for a name wins. What systemd would pass over (a line without `=`, a name that is none, a quote

@@ -137,6 +137,10 @@ class WebhookSink:
         self._close_connections = close_connections
         self._under_way: set[Deferred[Any]] = set()
 
+    def sign_with(self, secrets: Sequence[str]) -> None:
+        """From now on every attempt is signed with these; see the constructor."""
+        self._signer = Signer(secrets)
+
     def deliver(self, envelopes: Sequence[Envelope]) -> Deferred[list[Receipt | Failure]]:
         return Deferred.fromCoroutine(self._deliver(envelopes))
 

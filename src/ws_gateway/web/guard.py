@@ -49,7 +49,12 @@ class KeyRing:
     :param keys: any number of keys; empty ones open nothing.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str] = ()) -> None:
+        self._digests: list[bytes] = []
+        self.replace(keys)
+
+    def replace(self, keys: Sequence[str]) -> None:
+        """From now on only these are in force."""
         self._digests = [sha256(key.encode("utf-8")).digest() for key in keys if key]
 
     def __bool__(self) -> bool:

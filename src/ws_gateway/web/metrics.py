@@ -23,16 +23,16 @@ _TOKEN_ASKED = Problem(
 class Metrics(ApiResource):
     """Shows all instruments.
 
-    :param token: what a bearer token has to fit; None: everybody may look.
+    :param tokens: what a bearer token has to fit; without any, everybody may look.
     """
 
-    def __init__(self, render_metrics: RenderMetrics, token: str | None) -> None:
+    def __init__(self, render_metrics: RenderMetrics, tokens: KeyRing) -> None:
         super().__init__()
         self._render_metrics = render_metrics
-        self._token = KeyRing([token] if token else [])
+        self._tokens = tokens
 
     def render_GET(self, request: Request) -> bytes:
-        if self._token and not any(self._token.fits(candidate) for candidate in bearer_tokens(request)):
+        if self._tokens and not any(self._tokens.fits(candidate) for candidate in bearer_tokens(request)):
             return _TOKEN_ASKED.render(request)
         lines = request.requestHeaders.getRawHeaders(b"Accept")
         accept = None if lines is None else b", ".join(lines).decode("latin-1")

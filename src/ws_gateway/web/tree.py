@@ -51,8 +51,8 @@ def build_root(
     readiness: Sequence[IReadiness],
     metrics: IMetrics,
     render_metrics: RenderMetrics,
-    api_keys: Sequence[str],
-    metrics_token: str | None,
+    api_keys: KeyRing,
+    metrics_token: KeyRing,
     clock: IReactorTime,
     limits: HttpLimits,
     upgrade: IResource | None = None,
@@ -61,6 +61,8 @@ def build_root(
 ) -> Resource:
     """Build the tree that one port serves.
 
+    :param api_keys: what opens `/internal`; without any it is shut.
+    :param metrics_token: what opens `/metrics`; without one everybody may look.
     :param upgrade: a leaf that takes WebSocket handshakes on reused connections; None: `ws_path` is 404.
     :param ws_path: where `upgrade` goes; `<ws_path>/` is served by it as well.
     :raises ValueError: `ws_path` lies in a part of the tree that is ours.
@@ -70,7 +72,7 @@ def build_root(
     root.putChild(b"ready", Ready(readiness, detailed=surface is not Surface.PUBLIC))
     if surface is not Surface.PUBLIC:
         internal = _internal(delivery, directory, metrics, clock, limits)
-        root.putChild(b"internal", Guard(internal, KeyRing(api_keys)))
+        root.putChild(b"internal", Guard(internal, api_keys))
         root.putChild(b"metrics", Metrics(render_metrics, metrics_token))
     if surface is not Surface.INTERNAL and upgrade is not None:
         _put(root, ws_path, upgrade)

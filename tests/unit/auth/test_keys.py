@@ -4,8 +4,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
-from ws_gateway.auth.keys import ALGORITHMS, SecretKeys, StaticKeys, key_fits
+from ws_gateway.auth.keys import ALGORITHMS, ReplaceableKeys, SecretKeys, StaticKeys, key_fits
+from ws_gateway.interfaces import IKeySource
 from ws_gateway.testing.auth import Issuer
 
 RSA = Issuer.generate("RS256")
@@ -154,3 +156,15 @@ class KeyFitsTests(SynchronousTestCase):
             },
         )
         self.assertFalse(key_fits("none", b"s"))
+
+
+class ReplaceableKeysTests(SynchronousTestCase):
+    """One source after the other."""
+
+    def test_replace(self):
+        """Only the keys of the source in force are candidates."""
+        keys = ReplaceableKeys(SecretKeys("old", ["HS256"]))
+        verifyObject(IKeySource, keys)
+        self.assertEqual(self.successResultOf(keys.candidates({"alg": "HS256"})), (b"old",))
+        keys.replace(SecretKeys("new", ["HS256"]))
+        self.assertEqual(self.successResultOf(keys.candidates({"alg": "HS256"})), (b"new",))

@@ -131,6 +131,18 @@ class WebhookSinkTests(SynchronousTestCase):
             {name: [value] for name, value in expected.items()},
         )
 
+    def test_other_secrets(self) -> None:
+        """Secrets that are replaced sign nothing any more, also when an event is tried again."""
+        before = self.headers_of(self.sink, make_envelope())[b"X-Webhook-Signature"]
+        self.sink.sign_with(["other"])
+        after = self.headers_of(self.sink, make_envelope())[b"X-Webhook-Signature"]
+        self.assertNotEqual(before, after)
+        self.assertEqual(
+            after, self.headers_of(self.make_sink("other"), make_envelope())[b"X-Webhook-Signature"]
+        )
+        self.sink.sign_with([])
+        self.assertNotIn(b"X-Webhook-Signature", self.headers_of(self.sink, make_envelope()))
+
     def test_two_secrets(self) -> None:
         """While keys rotate there are two standard signatures and one fixed one."""
         headers = self.headers_of(self.make_sink("new", "old"), make_envelope())

@@ -16,6 +16,7 @@ from ws_gateway.interfaces import IReadiness
 from ws_gateway.testing.metrics import FakeMetrics
 from ws_gateway.testing.web import FakeDelivery, FakeDirectory
 from ws_gateway.web.channel import GatewayChannel
+from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
 from ws_gateway.web.tree import Surface, build_root
@@ -101,8 +102,8 @@ class Gateway:
             readiness=readiness,
             metrics=self.metrics,
             render_metrics=self._render_metrics,
-            api_keys=api_keys,
-            metrics_token=metrics_token,
+            api_keys=KeyRing(api_keys),
+            metrics_token=KeyRing([metrics_token] if metrics_token else []),
             clock=self.clock,
             limits=limits,
             upgrade=upgrade,

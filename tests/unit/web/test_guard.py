@@ -27,6 +27,16 @@ class KeyRingTests(WebTestCase):
         self.assertFalse(KeyRing([""]))
         self.assertFalse(KeyRing([""]).fits(b""))
 
+    def test_replace(self) -> None:
+        """Keys that are replaced are out of force at once, and new ones in."""
+        ring = KeyRing(["old", "both"])
+        ring.replace(["both", "new"])
+        self.assertEqual(
+            [ring.fits(candidate) for candidate in (b"old", b"both", b"new")], [False, True, True]
+        )
+        ring.replace([])
+        self.assertFalse(ring)
+
 
 class HeaderTests(WebTestCase):
     def setUp(self) -> None:

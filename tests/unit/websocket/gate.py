@@ -19,6 +19,7 @@ from ws_gateway.testing.auth import FakeAuthenticator
 from ws_gateway.testing.emitter import FakeEmitter
 from ws_gateway.testing.frames import Received, read_frames
 from ws_gateway.testing.metrics import FakeMetrics
+from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
 from ws_gateway.web.tree import build_root
@@ -169,8 +170,8 @@ class Gate:
             readiness=[self.admission],
             metrics=self.metrics,
             render_metrics=lambda accept: (b"", "text/plain"),
-            api_keys=["canary-key"],
-            metrics_token=None,
+            api_keys=KeyRing(["canary-key"]),
+            metrics_token=KeyRing(),
             clock=self.clock,
             limits=limits,
             upgrade=UpgradeResource(self.house),
