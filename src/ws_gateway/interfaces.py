@@ -26,6 +26,14 @@ if TYPE_CHECKING:
         Receipt,
     )
     from ws_gateway.domain.outgoing import Batch
+    from ws_gateway.domain.views import (
+        ConnectionDetail,
+        ConnectionPage,
+        DeadLetterView,
+        Overview,
+        QueuesView,
+        RecordedEvent,
+    )
 
 __all__ = [
     "IAuthenticator",
@@ -36,6 +44,7 @@ __all__ = [
     "IEventEmitter",
     "IEventSink",
     "IHistogram",
+    "IInspector",
     "IKeySource",
     "IMetrics",
     "IReadiness",
@@ -180,6 +189,54 @@ class IReadiness(Interface):
 
         :returns: (name, status, detail); status is `ok`, `degraded` (works, something behind us does not) or
             `failed` (send no new clients here); detail is one sentence without secrets, empty when ok.
+        """
+
+
+class IInspector(Interface):
+    """What operators may see of a node, and the one thing that they may do. Nothing is kept for it that costs
+    when nobody looks; every answer is made at once, and bounded. Views: `domain.views`."""
+
+    def overview() -> Overview:
+        """The node at a glance."""
+
+    def connections(limit: int = 50, cursor: str | None = None) -> ConnectionPage:
+        """Who is connected, in the order in which they came.
+
+        :param cursor: what a former page returned; None begins.
+        :raises ValueError: the cursor is not one of ours.
+        """
+
+    def who(subject_or_user: str, limit: int = 50, cursor: str | None = None) -> ConnectionPage:
+        """Who listens to a subject (`user:42`, `channel:news`), or else who is connected as that user.
+
+        :raises ValueError: the cursor is not one of ours.
+        """
+
+    def tail(connection_id: str, limit: int = 20, with_text: bool = False) -> tuple[RecordedEvent, ...]:
+        """The last events of a connection, be it still here or not; the newest last.
+
+        :param with_text: with the first 200 characters of each message: personal data, so only for whoever
+            asks, and never for a log.
+        :returns: empty if nothing (any more) is remembered of it.
+        """
+
+    def explain(connection_id: str) -> ConnectionDetail | None:
+        """Why a connection was let in, what it may hear, how far its limits are used; None if it is gone."""
+
+    def queues(limit: int = 20) -> QueuesView:
+        """What waits: events for sinks, publications for slow clients.
+
+        :param limit: how many slow clients are named.
+        """
+
+    def dead_letters(limit: int = 20) -> tuple[DeadLetterView, ...]:
+        """The events that were given up last; the newest first."""
+
+    def kick(connection_id: str, reason: str = "") -> bool:
+        """Close a connection with 4403.
+
+        :param reason: what the client is told; cut at 123 bytes.
+        :returns: whether it was here.
         """
 
 
