@@ -27,6 +27,11 @@ class OwnConnections:
         self._most = most
         self._open: set[_Connection] = set()
 
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
     def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
         """A connection for one request."""
         factory = Factory.forProtocol(lambda: _Connection(self._open, self._most))

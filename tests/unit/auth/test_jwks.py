@@ -343,6 +343,14 @@ class FailingSourceTests(Case):
         self.assertEqual(self.metrics.value("jwks_keys"), 1)
         self.assertEqual((self.fetched(Outcome.TIMEOUT), self.fetched(Outcome.UNREACHABLE)), (50, 50))
 
+    def test_not_sooner_than_the_cooldown(self) -> None:
+        """With keys at hand there is no hurry, also where nobody was reached."""
+        self.fetch_fails(Outcome.UNREACHABLE)
+        self.clock.advance(29.9)
+        self.assertEqual(len(self.fetches), 2)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.fetches), 3)
+
     def test_unknown_keys_are_no_stale_ones(self) -> None:
         """Only keys that are found count as stale."""
         self.fetch_fails()
@@ -440,16 +448,17 @@ class LogTests(Case):
         self.assertEqual([e["suppressed"] for e in events if e["log_level"] is LogLevel.warn], [0, 1, 1])
 
     def test_back_again(self) -> None:
-        """The end of it is told, with how often it failed."""
+        """The end of it is told, with how often it failed this time."""
         self.load(a=_A)
-        self.clock.advance(300)
-        self.fetch_fails()
-        self.clock.advance(30)
-        with capturedLogs() as events:
-            self.fetches[-1].callback(published(a=_A))
-        self.assertEqual(
-            self.texts(LogLevel.info, events), ["the source of token keys is back after 1 failures"]
-        )
+        for failures in (3, 2):
+            self.clock.advance(300)
+            for _ in range(failures):
+                self.fetch_fails()
+                self.clock.advance(30)
+            with capturedLogs() as events:
+                self.fetches[-1].callback(published(a=_A))
+            told = f"the source of token keys is back after {failures} failures"
+            self.assertEqual(self.texts(LogLevel.info, events), [told])
 
     def test_never_loaded(self) -> None:
         """Without any key the line says what that means."""

@@ -76,10 +76,15 @@ class FetchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.endpoints = Endpoints(self.clock)
-        connections = OwnConnections(_MOST)
-        agent = Agent.usingEndpointFactory(self.clock, self.endpoints, connections)
+        self.connections = OwnConnections(_MOST)
+        agent = Agent.usingEndpointFactory(self.clock, self.endpoints, self.connections)
         self.fetcher = Fetcher(
-            agent, "http://idp.example/keys?a=b", self.clock, _TIMEOUT, "ws-gateway/9", connections.abort
+            agent,
+            "http://idp.example/keys?a=b",
+            self.clock,
+            _TIMEOUT,
+            "ws-gateway/9",
+            self.connections.abort,
         )
 
     @property
@@ -103,6 +108,7 @@ class FetchTests(SynchronousTestCase):
         """No connection and no timer is left."""
         self.clock.advance(0)
         self.assertEqual([wire.connected for wire in self.endpoints.wires if wire.connected], [])
+        self.assertEqual(self.connections.open, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_request(self) -> None:

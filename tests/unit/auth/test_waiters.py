@@ -79,6 +79,7 @@ class WaitersTests(SynchronousTestCase):
         second = self.waiters.join(ASKED)
         self.waiters.call()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.assertNoResult(first[-1])
         self.clock.advance(0)
         self.assertEqual(self.successResultOf(first[-1]), (str(AT_ONCE),))
         self.assertEqual(self.successResultOf(second), ("a",))
