@@ -42,6 +42,9 @@ _log = Logger()
 _HANDSHAKE_ATTRIBUTES = ("http_response_data", "websocket_protocols", "websocket_extensions", "_wskey")
 """What only the handshake needs; it would be kept for the connection's life."""
 
+MAX_AFTER_CLOSE = 1024 * 1024
+"""Bytes that a client may still send after our Close: what was under way, but no flood that goes on."""
+
 
 @implementer(IConnection)
 class GatewayProtocol(WebSocketServerProtocol):
@@ -53,6 +56,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     """
 
     surroundings: Surroundings
+    _after_close = 0
 
     def __init__(
         self,
@@ -97,6 +101,11 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """A chunk. All replies to it leave in one write."""
+        if self.state == self.STATE_CLOSING:
+            self._after_close += len(data)
+            if self._after_close > MAX_AFTER_CLOSE:
+                self._writer.abort()
+                return
         self.data = self.data + data if self.data else data
         self._reading = True
         try:
@@ -126,7 +135,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def consumeData(self) -> None:
         """Let the fast lane take what it can, Autobahn the rest."""
         if (
-            self.state == self.STATE_OPEN
+            self.state in (self.STATE_OPEN, self.STATE_CLOSING)
             and self._perMessageCompress is None
             and self.current_frame is None
             and not self.inside_message
@@ -243,9 +252,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         now = self.surroundings.wheel.now()
         while found := next_text(data, at, limit):
             text, at = found
-            self._perform(session.text(now, text))
-            if self.state != self.STATE_OPEN:
-                break
+            if self.state == self.STATE_OPEN:  # else it comes behind a Close, and is only skipped
+                self._perform(session.text(now, text))
         if at:
             self.data = data[at:]
 
@@ -253,8 +261,6 @@ class GatewayProtocol(WebSocketServerProtocol):
         for effect in effects:
             kind = type(effect)
             if kind is Send:
-                if effect is SEND_RATE_LIMITED:
-                    self.surroundings.counters.rate_limited.inc()
                 self._replies.append(effect.frame)  # type: ignore[union-attr]
             elif kind is Emit:
                 event = effect.event  # type: ignore[union-attr]
@@ -276,6 +282,9 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _flush(self) -> None:
         if self._replies:
+            limited = self._replies.count(SEND_RATE_LIMITED.frame)
+            if limited:  # counted by the chunk: one by one it would cost a flood more than its answers do
+                self.surroundings.counters.rate_limited.inc(limited)
             replies = b"".join(self._replies)
             self._replies.clear()
             self._writer.control(replies)

@@ -12,6 +12,7 @@ from ws_gateway.domain.outgoing import Batch, Outgoing
 from ws_gateway.domain.session import SessionRules
 from ws_gateway.interfaces import IConnection
 from ws_gateway.testing.frames import BINARY, CONTINUATION, PING, PONG, TEXT, close_frame, frame
+from ws_gateway.websocket.protocol import MAX_AFTER_CLOSE
 from ws_gateway.websocket.queue import DropStrategy, QueueLimits
 from ws_gateway.websocket.surroundings import Surroundings
 
@@ -182,6 +183,32 @@ class MessageTests(ProtocolTestCase):
         self.assertEqual(line.received.close, (4429, "too many messages"))
         self.assertEqual(len(line.received.texts), 3)
         self.assertEqual(self.ended(line), (4429, "too many messages", DisconnectCause.RATE_LIMITED))
+
+    def test_goes_on_behind_our_close(self) -> None:
+        """What was under way at our Close is skipped and the answering Close still heard; a flood is cut."""
+        line = self.make()
+        self.connection.kick(4403, "out")
+        line.send(frame(b"x" * 1000) * 500)
+        self.assertFalse(line.disconnecting)
+        line.send(frame(b"x") + close_frame(4403))
+        self.assertTrue(line.disconnecting)
+        line = self.make()
+        self.connection.kick(4403, "out")
+        for _ in range(MAX_AFTER_CLOSE // 65536):
+            line.send(b"\x81" * 65536)
+        self.assertFalse(line.disconnecting)
+        line.send(b"\x81")
+        self.assertTrue(line.disconnecting)
+        self.assertEqual(self.gate.emitter.messages, [])
+        self.assertEqual(self.ended(line), (4403, "out", DisconnectCause.KICKED))
+
+    def test_skipped_at_the_lane(self) -> None:
+        """Messages behind our Close cost the lane's price, not Autobahn's: it is a flood's that we end."""
+        line = self.make()
+        self.connection.kick(4403, "out")
+        self.patch(self.connection, "processData", lambda: self.fail("Autobahn was asked"))
+        line.send(frame(b"x") * 100)
+        self.assertEqual(self.connection.data, b"")  # type: ignore[attr-defined]
 
     def test_pong(self) -> None:
         """A pong that nobody asked for is a sign of life and nothing else."""
