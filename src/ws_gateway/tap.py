@@ -49,7 +49,7 @@ from ws_gateway.ops.clock import count_monotonic_time
 from ws_gateway.ops.collection import CollectionService
 from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
-from ws_gateway.ops.logs import FORMATS, ByteStream, filtered
+from ws_gateway.ops.logs import FORMATS, ByteStream, Threshold, filtered
 from ws_gateway.ops.metrics import PrometheusMetrics
 from ws_gateway.ops.ports import Opening, Ports
 from ws_gateway.ops.signals import absorb_stop_signals, rotate_on_usr1
@@ -111,6 +111,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
 
         count_monotonic_time(reactor)
     settings = config.settings
+    worth = Threshold(LogLevel.levelWithName(settings.ops.log_level))
     wall = time.time
     metrics = PrometheusMetrics(version=__version__)
     registry = Registry()
@@ -212,7 +213,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             # Until here the backend can publish, and operators can watch the queue go down.
             Stage("internal", lambda: ports.close(Surface.INTERNAL.value)),
         ],
-        adopted=lambda application: _begin_logging(application, config, reactor),
+        adopted=lambda application: _begin_logging(application, config, worth, reactor),
     )
     CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
     for keys in fetched:
@@ -364,12 +365,11 @@ def _descriptors() -> int:
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-def _begin_logging(application: Any, config: Options, reactor: Any) -> None:
+def _begin_logging(application: Any, config: Options, worth: Threshold, reactor: Any) -> None:
     """Every line from here on is ours, and the first ones tell what the settings gave reason to tell."""
     ops = config.settings.ops
-    level = LogLevel.levelWithName(ops.log_level)
-    observer = filtered(FORMATS[ops.log_format](_log_stream(config.parent, reactor)), level)
-    route_logs(application, observer, level)
+    observer = filtered(FORMATS[ops.log_format](_log_stream(config.parent, reactor)), worth)
+    route_logs(application, observer, worth.level)
     for warning in config.warnings:
         _log.warn("{warning}", warning=warning)
 

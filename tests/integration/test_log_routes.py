@@ -24,7 +24,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.logger import Logger
 from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
-from ws_gateway.ops.logs import LEVELS, filtered, json_observer
+from ws_gateway.ops.logs import LEVELS, Threshold, filtered, json_observer
 from ws_gateway.ops.signals import absorb_stop_signals
 
 log = Logger("tac")
@@ -54,7 +54,7 @@ def slow():
     return wait.closed
 
 application = Application("talk")
-observer = filtered(json_observer(sys.stdout.buffer), LEVELS["INFO"])
+observer = filtered(json_observer(sys.stdout.buffer), Threshold(LEVELS["INFO"]))
 stages = [Stage("signals", lambda: absorb_stop_signals(reactor)), Stage("slow", slow)]
 root = StagedService(reactor, 20, stages, partial(route_logs, observer=observer, level=LEVELS["INFO"]))
 Talk().setServiceParent(root)

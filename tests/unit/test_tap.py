@@ -137,7 +137,7 @@ class RunningTests(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.addCleanup(gc.set_threshold, *gc.get_threshold())
         directory = tempfile.mkdtemp()  # the path of a socket must be short

@@ -14,7 +14,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
-__all__ = ["StandardLogging", "route_logs"]
+__all__ = ["StandardLogging", "route_logs", "spare_below"]
 
 _STANDARD_LEVELS = {
     LogLevel.debug: logging.DEBUG,
@@ -34,11 +34,19 @@ def route_logs(
     """Make an observer the one that `twistd` begins logging to.
 
     :param application: what `twistd` has made to hold our service.
-    :param level: the least level; only here to spare Python's `logging` the work for lines that nobody sees.
+    :param level: as for `spare_below`.
     :param root: the logger of Python's `logging` whose records come here.
     """
     application.setComponent(ILogObserver, observer)
     root.addHandler(StandardLogging())
+    spare_below(level, root)
+
+
+def spare_below(level: NamedConstant, root: logging.Logger = logging.root) -> None:
+    """Spare Python's `logging` the work for lines that nobody sees.
+
+    :param level: the least level that somebody does see.
+    """
     root.setLevel(_STANDARD_LEVELS[level])
 
 

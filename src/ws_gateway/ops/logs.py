@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from ws_gateway.ops.log_values import escape_controls, plain, readable, traceback_text
 
-__all__ = ["FORMATS", "LEVELS", "ByteStream", "filtered", "json_observer", "text_observer"]
+__all__ = ["FORMATS", "LEVELS", "ByteStream", "Threshold", "filtered", "json_observer", "text_observer"]
 
 LEVELS = {
     "DEBUG": LogLevel.debug,
@@ -83,15 +83,9 @@ FORMATS = {"json": json_observer, "text": text_observer}
 """What `LOG_FORMAT` may say."""
 
 
-def filtered(observer: ILogObserver, level: NamedConstant) -> ILogObserver:
-    """Pass on what is worth a line.
-
-    Autobahn (with txaio) is heard only when something of it breaks, whatever the level: what it says at other
-    times is about single frames and handshakes, and may quote them.
-
-    :param level: the least level, one of the values of LEVELS.
-    """
-    return FilteringLogObserver(observer, [_WorthALine(level)])
+def filtered(observer: ILogObserver, worth: "Threshold") -> ILogObserver:
+    """Pass on what is worth a line."""
+    return FilteringLogObserver(observer, [worth])
 
 
 @implementer(ILogObserver)
@@ -108,8 +102,21 @@ class _Lines:
 
 
 @implementer(ILogFilterPredicate)
-class _WorthALine:
+class Threshold:
+    """What is worth a line.
+
+    Autobahn (with txaio) is heard only when something of it breaks, whatever the level: what it says at other
+    times is about single frames and handshakes, and may quote them.
+
+    :param level: the least level, one of the values of LEVELS.
+    """
+
     def __init__(self, level: NamedConstant) -> None:
+        self.change(level)
+
+    def change(self, level: NamedConstant) -> None:
+        """From now on this is the least level."""
+        self.level = level
         self._silent = _NEVER if level <= LogLevel.debug else _NEVER + _DEMOTED
         self._by_level = LogLevelFilterPredicate(defaultLogLevel=level)
         for namespace in ("autobahn", "txaio"):

@@ -56,6 +56,7 @@ class Ports(Service):
         self._open: dict[str, IListeningPort] = {}
         self._problem: str | None = None
         self._starting = False
+        self._waiting: list[Deferred[None]] = []
 
     def privilegedStartService(self) -> None:
         """Open the ports while we still may.
@@ -77,11 +78,19 @@ class Ports(Service):
         self._starting = False
         for opening in self._openings:
             self._tell(opening)
+        self._tell_waiting()
 
     def startService(self) -> None:
         """Open the ports, where there was no privileged start."""
         self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
+
+    def when_open(self) -> Deferred[None]:
+        """:returns Deferred[None]: when clients can connect to every port; never if there is no such time."""
+        opened: Deferred[None] = Deferred()
+        self._waiting.append(opened)
+        self._tell_waiting()
+        return opened
 
     def close(self, serves: str) -> Deferred[Any]:
         """Accept nobody any more on one port. Connections that are open stay open.
@@ -106,6 +115,7 @@ class Ports(Service):
         self._open[opening.serves] = port
         if not self._starting:
             self._tell(opening)
+            self._tell_waiting()
 
     def _failed(self, failure: Failure, opening: Opening) -> None:
         if opening.serves not in self._asked:
@@ -116,6 +126,12 @@ class Ports(Service):
             return
         _log.critical("{problem}; the gateway stops", problem=problem)
         self._reactor.callWhenRunning(self._reactor.stop)
+
+    def _tell_waiting(self) -> None:
+        if not self._starting and len(self._open) == len(self._openings):
+            waiting, self._waiting = self._waiting, []
+            for opened in waiting:
+                opened.callback(None)
 
     def _tell(self, opening: Opening) -> None:
         port = self._open.get(opening.serves)

@@ -2,7 +2,7 @@
 
 While we go down, a further signal to stop changes nothing: Twisted's reactor answers it by trying to stop
 once more, which is an error with a traceback. SIGUSR1 rotates the log file, as it does with `twistd`'s own
-log; left alone it ends the process.
+log, and SIGHUP reloads; left alone, both end the process.
 """
 
 import signal
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
-__all__ = ["absorb_stop_signals", "rotate_on_usr1"]
+__all__ = ["absorb_stop_signals", "reload_on_hup", "rotate_on_usr1"]
 
 _log = Logger()
 
@@ -24,7 +24,7 @@ class _CallsFromThread(Protocol):
 def absorb_stop_signals(
     reactor: _CallsFromThread, install: Callable[[signal.Signals, Any], object] = signal.signal
 ) -> None:
-    """Take SIGTERM and SIGINT from the reactor, for the rest of the process's life.
+    """Take SIGTERM and SIGINT from the reactor, and SIGHUP, for the rest of the process's life.
 
     How the process ends is settled by the first signal and stays so. The first stage of the way down.
 
@@ -36,7 +36,7 @@ def absorb_stop_signals(
         name = signal.Signals(number).name
         reactor.callFromThread(lambda: _log.info("{signal}: stopping already", signal=name))
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         install(number, absorb)
 
 
@@ -52,3 +52,17 @@ def rotate_on_usr1(
     :param install: `signal.signal`, which works in the main thread only.
     """
     install(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(rotate))
+
+
+def reload_on_hup(
+    reactor: _CallsFromThread,
+    reload: Callable[[], object],
+    install: Callable[[signal.Signals, Any], object] = signal.signal,
+) -> None:
+    """Reload whenever SIGHUP comes.
+
+    :param reactor: where it is done.
+    :param reload: does not raise.
+    :param install: `signal.signal`, which works in the main thread only.
+    """
+    install(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))

@@ -232,7 +232,7 @@ class LevelTests(SynchronousTestCase):
 
     def heard(self, level, say):
         events = []
-        observer = filtered(events.append, LEVELS[level])
+        observer = filtered(events.append, Threshold(LEVELS[level]))
         say(lambda namespace: Logger(namespace, observer=observer))
         return [event["log_format"] for event in events]
 
@@ -247,6 +247,23 @@ class LevelTests(SynchronousTestCase):
             ("DEBUG", 5), ("INFO", 4), ("WARN", 3), ("WARNING", 3), ("ERROR", 2), ("CRITICAL", 1)
         ]:  # fmt: skip
             self.assertEqual(len(self.heard(name, say)), count, name)
+
+    def test_change(self):
+        """The level can be changed while lines are written, in both directions."""
+        events = []
+        worth = Threshold(LogLevel.info)
+        log = Logger("x", observer=filtered(events.append, worth))
+        for level in (LogLevel.debug, LogLevel.warn):
+            log.debug("a line")
+            log.info("Timing out client: {peer}", peer=1)
+            self.assertEqual(events, [])
+            worth.change(LogLevel.debug)
+            log.debug("a line")
+            log.info("Timing out client: {peer}", peer=1)
+            self.assertEqual(len(events), 2)
+            worth.change(level)
+            del events[:]
+            worth.change(LogLevel.warn)
 
     def test_autobahn_is_pinned(self):
         """Of Autobahn and txaio only what is critical is heard, even when everything else is."""
@@ -292,7 +309,7 @@ class LevelTests(SynchronousTestCase):
                 return b"body"
 
         stream = BytesIO()
-        globalLogPublisher.addObserver(observer := filtered(json_observer(stream), LogLevel.debug))
+        globalLogPublisher.addObserver(observer := filtered(json_observer(stream), Threshold(LogLevel.debug)))
         try:
             request.render(Quiet())
         finally:

@@ -2,7 +2,7 @@ import signal
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ws_gateway.ops.signals import absorb_stop_signals, rotate_on_usr1
+from ws_gateway.ops.signals import absorb_stop_signals, reload_on_hup, rotate_on_usr1
 
 
 class Reactor:
@@ -23,9 +23,9 @@ class SignalTests(SynchronousTestCase):
         self.installed = {}
 
     def test_stopping_already(self):
-        """SIGTERM and SIGINT only leave a line, written in the reactor's turn."""
+        """Signals to stop or to reload only leave a line, written in the reactor's turn."""
         absorb_stop_signals(self.reactor, self.installed.__setitem__)
-        self.assertEqual(set(self.installed), {signal.SIGTERM, signal.SIGINT})
+        self.assertEqual(set(self.installed), {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         self.installed[signal.SIGTERM](signal.SIGTERM, None)
         [call] = self.reactor.calls
         self.assertIsNone(call())
@@ -39,3 +39,13 @@ class SignalTests(SynchronousTestCase):
         [call] = self.reactor.calls
         call()
         self.assertEqual(rotated, [1])
+
+    def test_reload(self):
+        """SIGHUP reloads, in the reactor's turn."""
+        reloaded = []
+        reload_on_hup(self.reactor, lambda: reloaded.append(1), self.installed.__setitem__)
+        self.installed[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertEqual(reloaded, [])
+        [call] = self.reactor.calls
+        call()
+        self.assertEqual(reloaded, [1])
