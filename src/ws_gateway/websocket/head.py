@@ -16,6 +16,7 @@ __all__ = ["MAX_HEAD_BYTES", "BadHead", "ForeignMethod", "Head", "end_of_head", 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_QUERY_FIELDS = 100
 
+_AUTHORITY = re.compile(r"[^:]*://[^/?#]*")
 _METHOD = re.compile(rb"[A-Z][A-Z_-]{0,31}( |\Z)")
 
 
@@ -134,7 +135,7 @@ def split_target(target: bytes) -> tuple[str, str]:
     """The path and the query of a request target; proxies may send the absolute form (RFC 9112 3.2.2)."""
     text = target.decode("latin-1")
     if not text.startswith("/") and "://" in text:
-        _, slash, rest = text.partition("://")[2].partition("/")
-        text = slash + rest
+        # The authority ends at the first of these, so that a slash in the query begins no path.
+        text = _AUTHORITY.sub("", text, count=1)
     path, _, query = text.partition("?")
     return path, query.partition("#")[0]

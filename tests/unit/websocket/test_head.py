@@ -28,6 +28,7 @@ class ParseTests(SynchronousTestCase):
             (b"http://gateway.example/ws?x=1", "/ws", "x=1"),
             (b"https://gateway.example:8443/", "/", ""),
             (b"http://gateway.example", "", ""),
+            (b"http://gateway.example?a=/ws", "", "a=/ws"),
         ]:
             head = parsed(b"GET " + target + b" HTTP/1.1", b"Host: x")
             self.assertEqual((head.path, head.query), (path, query))
