@@ -1,9 +1,11 @@
-"""One HTTP/1.1 connection. Twisted's channel, with four things done differently:
+"""One HTTP/1.1 connection. Twisted's channel, with five things done differently:
 
 - A request is judged when its head ends (`GatewayRequest.head_received`). A body that nobody wants is never
   read: the answer goes out at once and the connection ends. `Expect: 100-continue` is answered only if the
   body is wanted.
 - A request has to be here, body included, `request_seconds` after its first byte, however busily it drips.
+- The next request waits until the answer before it is on its way. Otherwise 64 KiB of small requests, sent by
+  somebody who reads nothing, would become as many large answers in memory.
 - What cannot be parsed gets a problem document.
 - A connection that ends with unread bytes lingers: it is shut for writing, and what still comes is thrown
   away for a moment. Closed at once, the kernel would answer those bytes with a reset, and the peer would lose
@@ -99,6 +101,19 @@ class GatewayChannel(HTTPChannel):
     def allContentReceived(self) -> None:
         self._served += 1
         super().allContentReceived()
+
+    def requestDone(self, request: GatewayRequest) -> None:
+        self.paused = self._waitingForTransport and self.persistent
+        super().requestDone(request)
+        if self.paused:
+            self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """What was answered is on its way; go on with what came behind."""
+        super().resumeProducing()
+        if self.paused:
+            self.paused = False
+            self.dataReceived(b"")
 
     def checkPersistence(self, request: GatewayRequest, version: bytes) -> bool:
         lines = request.requestHeaders.getRawHeaders(b"Connection", ())

@@ -28,6 +28,14 @@ class HalfCloseable(StringTransport):
         self.half_closed = True
 
 
+class Full(StringTransport):
+    """A transport whose peer reads nothing."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.producer.pauseProducing()  # type: ignore[union-attr]
+
+
 class ChannelTestCase(WebTestCase):
     def setUp(self) -> None:
         self.gateway = Gateway()
@@ -270,6 +278,54 @@ class DeadlineTests(ChannelTestCase):
             channel.dataReceived(data)
             channel.connectionLost(Failure(ConnectionLost()))
             self.assertEqual((data, gateway.clock.getDelayedCalls()), (data, []))
+
+
+class UnreadAnswerTests(ChannelTestCase):
+    """A peer that asks and does not read the answers."""
+
+    GET = b"GET /health HTTP/1.1\r\n\r\n"
+
+    def setUp(self) -> None:
+        self.gateway = Gateway()
+        self.channel, self.transport = self.gateway.site.buildProtocol(None), Full()
+        self.channel.makeConnection(self.transport)
+
+    def test_one_answer_at_a_time(self) -> None:
+        """Of many requests in one packet one is answered, and no more are read until it is on its way."""
+        self.channel.dataReceived(self.GET * 100)
+        for count in (1, 2, 3):
+            self.assertEqual(self.statuses(), [200] * count)
+            self.assertEqual(self.transport.producerState, "paused")
+            self.channel.resumeProducing()
+
+    def test_what_comes_behind(self) -> None:
+        """What was read already is kept, in order, and cut anywhere."""
+        self.channel.dataReceived(self.GET + self.GET[:10])
+        self.channel.dataReceived(self.GET[10:] + b"nonsense\r\n\r\n")
+        self.channel.resumeProducing()
+        self.assertEqual(self.statuses(), [200, 200])
+        self.channel.resumeProducing()
+        self.assertEqual(self.statuses(), [200, 200, 400])
+
+    def test_reading_again(self) -> None:
+        """When all is answered and read, the connection reads on."""
+        self.channel.dataReceived(self.GET)
+        self.assertEqual(self.transport.producerState, "paused")
+        self.channel.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
+        self.channel.dataReceived(self.GET)
+        self.assertEqual(self.statuses(), [200, 200])
+
+    def test_nothing_is_read(self) -> None:
+        """It is closed after the time of a quiet connection, and cut soon after."""
+        self.channel.dataReceived(self.GET)
+        self.gateway.clock.advance(120)
+        self.assertTrue(self.transport.disconnecting)
+        self.assertFalse(self.transport.disconnected)
+        self.gateway.clock.advance(15)
+        self.assertTrue(self.transport.disconnected)
+        self.channel.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.gateway.clock.getDelayedCalls(), [])
 
 
 class LingerTests(ChannelTestCase):
