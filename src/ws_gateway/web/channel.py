@@ -103,7 +103,7 @@ class GatewayChannel(HTTPChannel):
         super().allContentReceived()
 
     def requestDone(self, request: GatewayRequest) -> None:
-        self.paused = self._waitingForTransport and self.persistent
+        self.paused = bool(self._waitingForTransport and self.persistent)
         super().requestDone(request)
         if self.paused:
             self._networkProducer.pauseProducing()
