@@ -238,6 +238,17 @@ class ClientTests(ProxiedTestCase):
         refused.handshake("nonsense", headers=claims).read_close()
         self.daemon.wait_line("handshake refused", client_ip="127.0.0.78")
 
+    def test_a_guesser_and_its_neighbour(self):
+        """Who brings bad tokens is refused by its own address; others behind the same proxy are not."""
+        daemon = self.start({"AUTH_FAILURES_PER_MINUTE": "3"})
+        nginx = self.nginx(daemon)
+        for _ in range(3):
+            self.knock(nginx, source="127.0.0.80").handshake("nonsense").read_close()
+        guesser = self.knock(nginx, source="127.0.0.80")
+        guesser.send(guesser.head(token_for(fresh_user())))
+        self.assertEqual(guesser.read_head(), 429)
+        self.through(nginx, fresh_user(), source="127.0.0.81").ping_pong()
+
     def test_a_client_that_vanishes_with_bytes_under_way(self):
         """Reset while nginx still holds bytes for it: both sides let go of it."""
         nginx, user = self.nginx(), fresh_user()

@@ -1,5 +1,7 @@
 """No client sees behind nginx what a direct one would not, and no backend either."""
 
+import re
+
 from tests.integration.harness.case import HookedTestCase
 from tests.integration.harness.waiting import until
 from tests.proxy.nginx import Nginx
@@ -60,3 +62,22 @@ class TranscriptTests(HookedTestCase):
             self.assertIn("answer 503", direct[0])
             self.assertIn("'retry-after'", direct[0])
             self.assertEqual(play(knock, nginx.port, daemon, self.receiver), direct)
+
+    def test_too_many_failures(self):
+        """429 for an address that brought bad tokens only, for both."""
+
+        def knock(stage: Stage) -> None:
+            for _ in range(3):
+                stage.client().handshake("nonsense").read_close()
+            client = stage.client()
+            client.send(client.head(stage.token))
+            stage.answer(client)
+
+        seen = []
+        for proxied in (False, True):
+            daemon = self.start({"AUTH_FAILURES_PER_MINUTE": "3"})
+            with Nginx(daemon.port) as nginx:
+                seen.append(play(knock, nginx.port if proxied else daemon.port, daemon, self.receiver))
+        self.assertIn("answer 429", seen[0][0])
+        self.assertIn("'retry-after'", seen[0][0])
+        self.assertEqual(*(re.sub(r"('retry-after', )'\d+'", r"\1N", lines[0]) for lines in seen))
