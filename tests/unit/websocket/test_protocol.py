@@ -210,6 +210,23 @@ class MessageTests(ProtocolTestCase):
         line.send(frame(b"x") * 100)
         self.assertEqual(self.connection.data, b"")  # type: ignore[attr-defined]
 
+    def test_back_to_the_lane(self) -> None:
+        """A frame that is cut in two goes through Autobahn, and those behind it through the lane again."""
+        line = self.make()
+        process, steps = self.connection.processData, []  # type: ignore[attr-defined]
+
+        def step() -> bool:
+            steps.append(len(self.connection.data))  # type: ignore[attr-defined]
+            more: bool = process()
+            return more
+
+        self.patch(self.connection, "processData", step)
+        line.send(ASK * 3 + ASK[:9])
+        self.assertEqual(len(line.received.texts), 3)
+        line.send(ASK[9:] + ASK * 1000)
+        self.assertEqual(line.received.texts, [ANSWER] * 1004)
+        self.assertLess(len(steps), 5)
+
     def test_pong(self) -> None:
         """A pong that nobody asked for is a sign of life and nothing else."""
         line = self.make()
