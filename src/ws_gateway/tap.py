@@ -13,12 +13,12 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
@@ -27,10 +27,11 @@ from ws_gateway.auth.claims import ClaimRules
 from ws_gateway.auth.jwks import JwksKeys, JwksRules
 from ws_gateway.auth.jwks_fetch import url_fetcher
 from ws_gateway.auth.jwt import JwtAuthenticator
-from ws_gateway.auth.keys import SecretKeys, StaticKeys
+from ws_gateway.auth.keys import ReplaceableKeys
 from ws_gateway.auth.policy import ClaimsPolicy
-from ws_gateway.config import Settings, load
+from ws_gateway.config import Settings
 from ws_gateway.config import tree as settings_of
+from ws_gateway.config.changes import changes
 from ws_gateway.domain import codec
 from ws_gateway.domain.delivery import Delivery
 from ws_gateway.domain.messages import EventType
@@ -51,8 +52,12 @@ from ws_gateway.ops.lifecycle import Stage, StagedService
 from ws_gateway.ops.log_routes import route_logs
 from ws_gateway.ops.logs import FORMATS, ByteStream, Threshold, filtered
 from ws_gateway.ops.metrics import PrometheusMetrics
+from ws_gateway.ops.notify import Manager, Notifier
 from ws_gateway.ops.ports import Opening, Ports
-from ws_gateway.ops.signals import absorb_stop_signals, rotate_on_usr1
+from ws_gateway.ops.reload import Reload
+from ws_gateway.ops.signals import absorb_stop_signals, reload_on_hup, rotate_on_usr1
+from ws_gateway.reading import Reading, read, read_again
+from ws_gateway.reloadable import metrics_tokens, takers, tell_warnings, webhook_secrets
 from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
@@ -69,24 +74,21 @@ from ws_gateway.websocket.upgrade import UpgradeResource
 
 __all__ = ["Options", "makeService"]
 
-_log = Logger()
-
 RESERVED_DESCRIPTORS = 200
 """What a node keeps for HTTP, webhooks and its own files when it computes `WS_MAX_CONNECTIONS`."""
 
 MOST_DESCRIPTORS = 1_048_576
 
+NOTHING_TO_READ = "nothing has changed (WS_ENV_FILE is not set, and an environment cannot change)"
+
 
 class Options(options.Options):
     """The command line and the environment, judged before anything is built.
 
-    :ivar settings: all settings; `warnings`: what an operator should know.
-    :ivar token_keys: those of the settings; None if they come from a URL.
+    :ivar reading: what was read.
     """
 
-    settings: Settings
-    warnings: list[str]
-    token_keys: IKeySource | None
+    reading: Reading
 
     def postOptions(self) -> None:
         """Judge everything that can be judged without a network.
@@ -94,8 +96,7 @@ class Options(options.Options):
         :raises UsageError: one line for each thing that is wrong.
         """
         try:
-            self.settings, self.warnings = load(os.environ, self.overrides, _read_text)
-            self.token_keys = _keys_at_hand(self.settings.token)
+            self.reading = read(os.environ, self.overrides, _read_text)
         except ConfigError as error:
             lines = ["the gateway cannot start:", *error.problems]
             raise usage.UsageError("\n".join(lines)) from None
@@ -110,16 +111,19 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         from twisted.internet import reactor
 
         count_monotonic_time(reactor)
-    settings = config.settings
+    settings = config.reading.settings
     worth = Threshold(LogLevel.levelWithName(settings.ops.log_level))
     wall = time.time
     metrics = PrometheusMetrics(version=__version__)
     registry = Registry()
     delivery = Delivery(registry, lambda call: reactor.callLater(0, call), time.monotonic, metrics)
-    pipeline = _pipeline(settings, reactor, metrics)
+    sinks = [SINKS[name](settings, reactor, metrics) for name in MODES[settings.events.mode]]
+    pipeline = _pipeline(settings, sinks, reactor, metrics)
     wheel = Wheel(reactor)
-    fetched = [] if config.token_keys else [_keys_by_url(settings.token, reactor, metrics)]
-    authenticator = _authenticator(settings.token, config.token_keys or fetched[0], wall)
+    at_hand = config.reading.token_keys
+    keys = ReplaceableKeys(at_hand) if at_hand else _keys_by_url(settings.token, reactor, metrics)
+    fetched = [keys] if isinstance(keys, JwksKeys) else []
+    authenticator = _authenticator(settings.token, keys, wall)
     admission = Admission(
         _admission_rules(settings),
         authenticator,
@@ -171,7 +175,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     clients = WebSocketService(reactor, wheel, registry, admission, settings.node.shutdown_drain_seconds)
 
     api_keys = KeyRing(settings.http.api_keys)
-    metrics_token = KeyRing(_some(settings.ops.metrics_token))
+    metrics_token = KeyRing(metrics_tokens(settings))
 
     def site(surface: Surface) -> GatewaySite:
         root = build_root(
@@ -199,11 +203,28 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         internal = site(Surface.INTERNAL)
         openings.append(Opening(Surface.INTERNAL.value, "INTERNAL_LISTEN", listen.internal, internal))
     ports = Ports(reactor, openings)
+    notifier = Notifier(
+        Manager.of(os.environ),
+        reactor,
+        ports.when_open,
+        lambda: f"{len(registry)} clients, {pipeline.waiting} events wait",
+        settings.node.shutdown_grace_seconds,
+    )
+    reload = Reload(
+        config.reading,
+        lambda: read_again(config.reading, os.environ, config.overrides, _read_text),
+        lambda before, after: changes(before.settings, after.settings),
+        takers(keys, sinks, api_keys, metrics_token, worth),
+        notifier,
+        metrics,
+        "nothing has changed" if settings.node.env_file else NOTHING_TO_READ,
+    )
     gateway = StagedService(
         reactor,
         settings.node.shutdown_grace_seconds,
         [
             Stage("signals", lambda: absorb_stop_signals(reactor)),
+            Stage("service manager", notifier.stopping),
             Stage("announce", lambda: Deferred.fromCoroutine(clients.announce())),
             # Handshakes on connections that are open already get 503.
             Stage("admission", admission.drain),
@@ -213,11 +234,13 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             # Until here the backend can publish, and operators can watch the queue go down.
             Stage("internal", lambda: ports.close(Surface.INTERNAL.value)),
         ],
-        adopted=lambda application: _begin_logging(application, config, worth, reactor),
+        adopted=lambda application: _adopted(application, config, worth, reload, reactor),
     )
+    # The first one is the last to be stopped: the watchdog is fed to the end.
+    notifier.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
-    for keys in fetched:
-        keys.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    for source in fetched:
+        source.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     clients.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     ports.setServiceParent(gateway)  # type: ignore[no-untyped-call]
@@ -230,7 +253,7 @@ def _webhook(settings: Settings, reactor: Any, metrics: IMetrics) -> IEventSink:
     return webhook_sink(
         reactor,
         webhook.url,
-        _some(webhook.secret, webhook.secret_previous),
+        webhook_secrets(settings),
         time.time,
         webhook.timeout_seconds,
         webhook.concurrency,
@@ -255,14 +278,16 @@ MODES: Mapping[str, tuple[str, ...]] = {"webhook": ("webhook",), "none": ()}
 """Which sinks each `EVENTS_MODE` feeds."""
 
 
-def _pipeline(settings: Settings, reactor: Any, metrics: IMetrics) -> EventPipeline:
+def _pipeline(
+    settings: Settings, sinks: Sequence[IEventSink], reactor: Any, metrics: IMetrics
+) -> EventPipeline:
     events, webhook = settings.events, settings.webhook
 
     def wall_ms() -> int:
         return time.time_ns() // 1_000_000
 
     return EventPipeline(
-        [SINKS[name](settings, reactor, metrics) for name in MODES[events.mode]],
+        sinks,
         codec.encode_event,
         EventIds(random.SystemRandom().getrandbits, wall_ms),
         reactor,
@@ -278,26 +303,6 @@ def _pipeline(settings: Settings, reactor: Any, metrics: IMetrics) -> EventPipel
         ),
         frozenset(EventType(name) for name in events.types),
     )
-
-
-def _keys_at_hand(token: settings_of.Token) -> IKeySource | None:
-    """The key that the settings hold, loaded; None if they tell where keys are published.
-
-    :raises ConfigError: the key does not fit the algorithms.
-    """
-    if token.jwks_url:
-        return None
-    label = (
-        "JWT_SECRET" if token.secret else "JWT_PUBLIC_KEY_FILE" if token.public_key_file else "JWT_PUBLIC_KEY"
-    )
-    try:
-        if token.secret:
-            return SecretKeys(token.secret, token.algorithms)
-        return StaticKeys(token.public_key or "", token.algorithms)
-    except ValueError as error:
-        raise ConfigError(
-            [f"{label} cannot be used with JWT_ALG={','.join(token.algorithms)}: {error}"]
-        ) from None
 
 
 def _keys_by_url(token: settings_of.Token, reactor: Any, metrics: IMetrics) -> JwksKeys:
@@ -365,13 +370,16 @@ def _descriptors() -> int:
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-def _begin_logging(application: Any, config: Options, worth: Threshold, reactor: Any) -> None:
-    """Every line from here on is ours, and the first ones tell what the settings gave reason to tell."""
-    ops = config.settings.ops
+def _adopted(application: Any, config: Options, worth: Threshold, reload: Reload[Any], reactor: Any) -> None:
+    """We belong to `twistd` now: every line from here on is ours, and SIGHUP does not end us any more.
+
+    The first lines tell what the settings gave reason to tell.
+    """
+    ops = config.reading.settings.ops
     observer = filtered(FORMATS[ops.log_format](_log_stream(config.parent, reactor)), worth)
     route_logs(application, observer, worth.level)
-    for warning in config.warnings:
-        _log.warn("{warning}", warning=warning)
+    reload_on_hup(reactor, reload)
+    tell_warnings(config.reading.warnings)
 
 
 def _log_stream(twistd: Any, reactor: Any) -> ByteStream:
@@ -384,11 +392,6 @@ def _log_stream(twistd: Any, reactor: Any) -> ByteStream:
             stream: ByteStream = log_file
             return stream
     return sys.stdout.buffer
-
-
-def _some(*values: str | None) -> tuple[str, ...]:
-    """Those that are set."""
-    return tuple(value for value in values if value)
 
 
 def _read_text(path: str) -> str:

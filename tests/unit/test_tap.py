@@ -56,13 +56,15 @@ class OptionsTests(OptionsTestCase):
     def test_environment_and_options(self) -> None:
         """Settings come from the environment; an option wins."""
         options = self.parsed("--port", "9001", **settings(WS_PORT="9000", WS_HOST="127.0.0.1"))
-        self.assertIn("9001", options.settings.listen.description)
-        self.assertEqual(options.settings.events.mode, "none")
+        self.assertIn("9001", options.reading.settings.listen.description)
+        self.assertEqual(options.reading.settings.events.mode, "none")
 
     def test_warnings(self) -> None:
         """What an operator should know is no error."""
         options = self.parsed(**settings(WS_PROT="1"))
-        self.assertTrue(any("WS_PROT" in warning for warning in options.warnings), options.warnings)
+        self.assertTrue(
+            any("WS_PROT" in warning for warning in options.reading.warnings), options.reading.warnings
+        )
 
     def test_all_problems_at_once(self) -> None:
         """Every wrong setting has a line of its own."""
