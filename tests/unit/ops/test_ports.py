@@ -118,6 +118,17 @@ class PortsTests(Case):
         await ports.stopService()
         self.assertFalse(self.answers(b))
 
+    async def test_word_that_they_are_open(self) -> None:
+        """Whoever asks hears when every port is open, also if that was before."""
+        ports = self.ports(LOOPBACK, LOOPBACK)
+        early = ports.when_open()
+        self.assertNoResult(early)
+        ports.startService()
+        self.successResultOf(early)
+        self.successResultOf(ports.when_open())
+        await ports.close("a")
+        self.assertNoResult(ports.when_open())
+
     async def test_without_privileges(self) -> None:
         """A start without the privileged one opens the ports as well; so does a start after a stop."""
         ports = self.ports(LOOPBACK)
@@ -185,8 +196,11 @@ class LateTests(Case):
         """It is said to be open when it is, and closes like any other."""
         self.late.startService()
         self.assertEqual(self.told(), [])
+        opened = self.late.when_open()
+        self.assertNoResult(opened)
         port = FakePort()
         self.promised.callback(port)
+        self.successResultOf(opened)
         self.assertEqual(self.told(), [("late", 7)])
         self.successResultOf(self.late.stopService())
         self.assertEqual(port.stopped, 1)
