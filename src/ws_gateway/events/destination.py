@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ws_gateway.domain.messages import EventType
+from ws_gateway.domain.views import SinkView
 from ws_gateway.errors import EventFailed, EventRefused, TargetDown
 from ws_gateway.events.dead_letters import DeadLetter, DeadLetters, Reason
 from ws_gateway.events.gate import Gate
@@ -71,6 +72,7 @@ class Destination:
         self._resting = RestingLanes(clock, self._rested)
         self._health = TargetHealth(sink.name, limits, clock, random, self._pump)
         self._in_flight = 0
+        self._waiting = 0
         self._pumping = False
         self._stopped = False
         self._end_of_turn: IDelayedCall | None = None
@@ -103,6 +105,11 @@ class Destination:
         """Whether nothing at all is left behind of any key or connection."""
         return not self._lanes and not self._ready and not self._resting and self._gate.empty
 
+    def describe(self) -> SinkView:
+        """The sink and its target, for operators."""
+        health = self._health
+        return SinkView(self._sink.name, self._waiting, self._in_flight, health.state.value, health.detail)
+
     def has_room(self, key: str, allowed: int) -> bool:
         """Whether one more event of a key may wait here."""
         lane = self._lanes.get(key)
@@ -112,6 +119,7 @@ class Destination:
         """Take an event; it is delivered or given up sooner or later."""
         envelope = waiting.envelope
         key = envelope.key
+        self._waiting += 1
         if envelope.type is not _MESSAGE or key != envelope.connection_id:
             self._gate.entered(envelope)
         lane = self._lanes.get(key)
@@ -286,6 +294,7 @@ class Destination:
         """The head is through. Lanes are settled before anybody is told, who might emit again."""
         waiting = lane.head
         envelope = waiting.envelope
+        self._waiting -= 1
         if lane.advance():
             self._line_up(lane)
         else:

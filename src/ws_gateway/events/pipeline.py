@@ -17,11 +17,13 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ws_gateway.domain.messages import Envelope, Event, EventType, MessageReceived
+from ws_gateway.domain.views import RecordedEvent, SinkView
 from ws_gateway.events.bounds import EVENT_OVERHEAD, Drop, Drops, QueueBounds
 from ws_gateway.events.dead_letters import DeadLetter, DeadLetters
 from ws_gateway.events.destination import Destination
 from ws_gateway.events.lane import Waiting
 from ws_gateway.events.limits import PipelineLimits
+from ws_gateway.events.recorder import NOT_SENT, TAKEN, EventRecorder
 from ws_gateway.interfaces import IEventEmitter, IEventSink, IMetrics, IReadiness
 
 __all__ = ["EventPipeline"]
@@ -43,6 +45,7 @@ class EventPipeline(Service):
     :param wall_ms: Unix milliseconds.
     :param random: numbers from 0 up to 1, for the jitter.
     :param types: the event types that are sent (`EVENTS_TYPES`).
+    :param recorder: remembers the last events for operators; None remembers none.
     """
 
     name = "events"
@@ -58,6 +61,7 @@ class EventPipeline(Service):
         metrics: IMetrics,
         limits: PipelineLimits | None = None,
         types: Collection[EventType] = frozenset(EventType),
+        recorder: EventRecorder | None = None,
     ) -> None:
         limits = limits or PipelineLimits()
         self._encode = encode
@@ -65,6 +69,7 @@ class EventPipeline(Service):
         self._wall_ms = wall_ms
         # Hashing an enum member is slow, so the usual case asks no set.
         self._unsent = frozenset(EventType) - frozenset(types)
+        self._recorder = recorder
         self._bounds = QueueBounds(limits)
         self._drops = Drops(clock, metrics)
         self._dead_letters = DeadLetters(
@@ -107,6 +112,27 @@ class EventPipeline(Service):
         return self._dead_letters.letters
 
     @property
+    def max_bytes(self) -> int:
+        """How many bytes of messages may wait."""
+        return self._bounds.bytes_allowed(EventType.MESSAGE_RECEIVED)
+
+    def sinks(self) -> tuple[SinkView, ...]:
+        """Each sink and how its target is."""
+        return tuple(destination.describe() for destination in self._destinations)
+
+    def last_events(
+        self, connection_id: str, limit: int, with_text: bool = False
+    ) -> tuple[RecordedEvent, ...]:
+        """The last events of a connection that are remembered, the newest last."""
+        if self._recorder is None:
+            return ()
+        waiting = {
+            waiting.number for waiting in self._waiting if waiting.envelope.connection_id == connection_id
+        }
+        dead = {letter.envelope.event_id for letter in self._dead_letters.letters}
+        return self._recorder.last(connection_id, limit, waiting, dead, with_text)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is remembered of any key or connection."""
         return not self._waiting and all(destination.idle for destination in self._destinations)
@@ -114,11 +140,13 @@ class EventPipeline(Service):
     def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> None:
         event_type = event.type
         if not self._destinations or (self._unsent and event_type in self._unsent):
+            if self._recorder is not None:
+                self._recorder.record(event, NOT_SENT, self._wall_ms())
             self._tell(accepted)
             return
         connection_id = event.facts.connection_id
         if self._stopped:
-            self._drop(event_type, Drop.STOPPED, connection_id, accepted)
+            self._drop(event, Drop.STOPPED, accepted)
             return
         try:
             event_id = self._ids()
@@ -126,7 +154,7 @@ class EventPipeline(Service):
             body = self._encode(event, event_id, occurred_at_ms)
         except Exception:
             _log.failure("event of connection {connection_id} has no wire form", connection_id=connection_id)
-            self._drop(event_type, Drop.NOT_ENCODABLE, connection_id, accepted)
+            self._drop(event, Drop.NOT_ENCODABLE, accepted)
             return
         key = connection_id
         if isinstance(event, MessageReceived) and event.ordering_key:
@@ -134,18 +162,20 @@ class EventPipeline(Service):
         bounds = self._bounds
         size = len(body) + EVENT_OVERHEAD
         if bounds.bytes + size > bounds.bytes_allowed(event_type):
-            self._drop(event_type, Drop.QUEUE_FULL, connection_id, accepted)
+            self._drop(event, Drop.QUEUE_FULL, accepted)
             return
         allowed = bounds.events_allowed(event_type)
         for destination in self._destinations:
             if not destination.has_room(key, allowed):
-                self._drop(event_type, Drop.KEY_FULL, connection_id, accepted)
+                self._drop(event, Drop.KEY_FULL, accepted)
                 return
         bounds.bytes += size
         self._number += 1
         envelope = Envelope(event_id, event_type, connection_id, key, body, occurred_at_ms, event.traceparent)
         waiting = Waiting(self._number, envelope, size, len(self._destinations), accepted)
         self._waiting[waiting] = None
+        if self._recorder is not None:
+            self._recorder.record(event, TAKEN, occurred_at_ms, event_id, self._number)
         for destination in self._destinations:
             destination.put(waiting)
 
@@ -201,10 +231,10 @@ class EventPipeline(Service):
         if self._drained and not self._waiting:
             self._say_drained()
 
-    def _drop(
-        self, event_type: EventType, reason: Drop, connection_id: str, accepted: Callable[[], None] | None
-    ) -> None:
-        self._drops.dropped(event_type, reason, connection_id)
+    def _drop(self, event: Event, reason: Drop, accepted: Callable[[], None] | None) -> None:
+        self._drops.dropped(event.type, reason, event.facts.connection_id)
+        if self._recorder is not None:
+            self._recorder.record(event, reason.value, self._wall_ms())
         self._tell(accepted)
 
     def _tell(self, accepted: Callable[[], None] | None) -> None:

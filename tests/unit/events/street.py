@@ -70,6 +70,7 @@ class Street:
 
     def __init__(self, sinks: int | list[Any] = 1, **limits: Any) -> None:
         self.types = limits.pop("types", None)
+        recorder = limits.pop("recorder", None)
         self.clock = Clock()
         self.metrics = FakeMetrics()
         self.sinks: list[Any] = (
@@ -85,6 +86,7 @@ class Street:
             lambda: CHANCE,
             self.metrics,
             PipelineLimits(**{"backoff": BACKOFF, **limits}),
+            recorder=recorder,
             **arguments,
         )
         self.pipeline.startService()
