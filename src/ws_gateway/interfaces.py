@@ -115,6 +115,12 @@ class IConnection(Interface):
     def view() -> ConnectionView:
         """The connection as the HTTP API shows it."""
 
+    def backlog() -> tuple[int, int]:
+        """(publications, bytes) that wait for the client. Asked of every connection in a row."""
+
+    def describe() -> ConnectionDetail:
+        """The connection as operators see it."""
+
 
 class IConnectionDirectory(Interface):
     """Who is connected to this node."""

@@ -44,10 +44,11 @@ class ClaimRules:
     channels_claim: str = "channels"
     forward_claims: tuple[str, ...] = ()
 
-    def identity(self, claims: Mapping[str, Any], now: float) -> Identity:
+    def identity(self, claims: Mapping[str, Any], now: float, source: str = "") -> Identity:
         """Judge the claims of a token whose signature is good.
 
         :param now: Unix seconds.
+        :param source: where the token stood.
         :returns: with `expires_at` at the end of the leeway: who is let in late is not thrown out at once.
         :raises HandshakeRefused: for the first thing that is wrong.
         """
@@ -59,7 +60,7 @@ class ClaimRules:
         user_id = self._user_id(claims)
         subjects = _subject_list(claims, self.subjects_claim)
         channels = _subject_list(claims, self.channels_claim)
-        return Identity(user_id, subjects, channels, expires_at, self._forwarded(claims))
+        return Identity(user_id, subjects, channels, expires_at, self._forwarded(claims), source)
 
     def _judge_times(self, claims: Mapping[str, Any], now: float) -> float | None:
         not_before = _moment(claims, "nbf")

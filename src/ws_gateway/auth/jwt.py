@@ -60,7 +60,7 @@ class JwtAuthenticator:
         if credential is None:
             return fail(HandshakeRefused(RefusalReason.MISSING, "the handshake carries no token"))
         try:
-            token = _take_apart(credential.token)
+            token = _take_apart(credential.token, credential.source)
             self._judge_header(token.header)
         except HandshakeRefused as refused:
             return fail(_stripped(refused))
@@ -97,7 +97,7 @@ class JwtAuthenticator:
         claims = _json_object(token.payload)
         if claims is None:
             raise _malformed("the payload of the token is no JSON object")
-        return self._rules.identity(claims, self._wall())
+        return self._rules.identity(claims, self._wall(), token.source)
 
 
 @frozen
@@ -106,9 +106,10 @@ class _Token:
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
     signed: bytes = field(repr=False)
+    source: str
 
 
-def _take_apart(text: str) -> _Token:
+def _take_apart(text: str, source: str) -> _Token:
     if not _COMPACT.fullmatch(text):
         raise _malformed("the token is not of the form header.payload.signature")
     encoded = text.encode("ascii")
@@ -120,7 +121,7 @@ def _take_apart(text: str) -> _Token:
     header = _json_object(raw_header)
     if header is None:
         raise _malformed("the header of the token is no JSON object")
-    return _Token(header, payload, signature, signed)
+    return _Token(header, payload, signature, signed, source)
 
 
 def _base64url(part: bytes) -> bytes | None:

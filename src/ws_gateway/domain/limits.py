@@ -1,5 +1,7 @@
 """A token bucket: `rate` a second on average, `burst` at once."""
 
+from ws_gateway.domain.views import RateUse
+
 __all__ = ["TokenBucket"]
 
 
@@ -34,3 +36,8 @@ class TokenBucket:
             return False
         self._tokens = tokens - 1.0
         return True
+
+    def describe(self, now: float) -> RateUse:
+        """How much of it is used. Changes nothing."""
+        left = min(self._tokens + (now - self._at) * self._rate, self._burst)
+        return RateUse(max(self._rate, 0.0), self._burst, round(left, 1))

@@ -60,6 +60,7 @@ class Identity:
     :ivar channels: channel names or patterns (`news.*`) that the token lets the client ask for.
     :ivar expires_at: Unix seconds, or None if the token never expires.
     :ivar claims: the claims that are forwarded with each event (`JWT_FORWARD_CLAIMS`), mostly none.
+    :ivar token_source: where the token stood: `header`, `query` or `subprotocol`; empty where nobody says.
     """
 
     user_id: str
@@ -67,6 +68,7 @@ class Identity:
     channels: tuple[str, ...] = ()
     expires_at: float | None = None
     claims: Mapping[str, Any] = field(factory=dict, repr=False)
+    token_source: str = ""
 
 
 @frozen

@@ -62,6 +62,10 @@ class Registry:
         """The connections of a subject, by id; a live view, so do not keep it."""
         return self._all if subject == EVERYBODY else self._by_subject.get(subject, _NOBODY)
 
+    def find(self, connection_id: str) -> IConnection | None:
+        """The connection with an id, if it is here."""
+        return self._all.get(connection_id)
+
     def everyone(self) -> list[IConnection]:
         """All connections, as a copy."""
         return list(self._all.values())

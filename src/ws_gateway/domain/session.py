@@ -47,6 +47,7 @@ from ws_gateway.domain.messages import (
 from ws_gateway.domain.outgoing import text_frame
 from ws_gateway.domain.rules import SessionRules
 from ws_gateway.domain.trace import message_traceparent
+from ws_gateway.domain.views import Deadline, SessionView
 
 __all__ = ["Session", "SessionRules", "State"]
 
@@ -338,6 +339,29 @@ class Session:
     def messages(self) -> int:
         """How many messages became events."""
         return self._seq
+
+    def describe(self, now: float) -> SessionView:
+        """Where it is, for operators. Changes nothing."""
+        armed = [
+            ("token_expires", self._expires_at),
+            ("too_old", self._too_old_at),
+            ("ping", self._ping_at),
+            ("pong", self._pong_by),
+        ]
+        if self.state is not State.OPEN:
+            armed = [("drop", self._drop_at)]
+        deadlines = sorted((at - now, name) for name, at in armed if at < inf)
+        return SessionView(
+            state=self.state.value,
+            protocol=int(self._speaks_1),
+            expires_in=None if self._expires_at == inf else self._expires_at - now,
+            messages=self._seq,
+            message_rate=self._message_bucket.describe(now),
+            control_rate=self._control_bucket.describe(now),
+            excess=self._excess,
+            max_excess=self._rules.rate_close_after,
+            deadlines=tuple(Deadline(name, round(seconds, 1)) for seconds, name in deadlines),
+        )
 
     def _enter(self, state: State) -> None:
         self.state = state

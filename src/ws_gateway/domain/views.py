@@ -19,6 +19,7 @@ __all__ = [
     "Rate",
     "RateUse",
     "RecordedEvent",
+    "SessionView",
     "SinkView",
     "SlowClient",
 ]
@@ -186,6 +187,24 @@ class Deadline:
 
     name: str
     seconds: float
+
+
+@frozen
+class SessionView:
+    """The part of a `ConnectionDetail` that the session knows; see there.
+
+    :ivar expires_in: seconds until the token expires, None if never.
+    """
+
+    state: str
+    protocol: int
+    expires_in: float | None
+    messages: int
+    message_rate: RateUse
+    control_rate: RateUse
+    excess: int
+    max_excess: int
+    deadlines: tuple[Deadline, ...]
 
 
 @frozen

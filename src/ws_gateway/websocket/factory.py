@@ -97,7 +97,13 @@ class ConnectionFactory:
         )
         extensions = ", ".join(admitted.extensions) if self._compression else ""
         protocol: Protocol = self._protocol(
-            session, admitted.key, admitted.subprotocol, extensions, admitted.client_ip
+            session,
+            admitted.key,
+            admitted.subprotocol,
+            extensions,
+            admitted.client_ip,
+            identity.token_source,
+            admitted.refused,
         )
         return protocol
 

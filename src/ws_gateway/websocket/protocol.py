@@ -29,6 +29,7 @@ from ws_gateway.domain.effects import (
 from ws_gateway.domain.messages import ConnectionView, EventType
 from ws_gateway.domain.outgoing import Batch, Wire
 from ws_gateway.domain.session import Session, State
+from ws_gateway.domain.views import ConnectionDetail
 from ws_gateway.errors import HandshakeRefused, KeysUnavailable
 from ws_gateway.interfaces import IConnection
 from ws_gateway.websocket.lane import next_text
@@ -42,6 +43,9 @@ _log = Logger()
 _HANDSHAKE_ATTRIBUTES = ("http_response_data", "websocket_protocols", "websocket_extensions", "_wskey")
 """What only the handshake needs; it would be kept for the connection's life."""
 
+READ_BYTES = 16 * 1024
+"""What is read from one client before the others have their turn: some 250 frames of a flood, half a millisecond."""
+
 MAX_AFTER_CLOSE = 1024 * 1024
 """Bytes that a client may still send after our Close: what was under way, but no flood that goes on."""
 
@@ -53,6 +57,8 @@ class GatewayProtocol(WebSocketServerProtocol):
     :param key: the Sec-WebSocket-Key of its handshake.
     :param subprotocol: what the answer to the handshake selects.
     :param extensions: the offered extensions that we may take.
+    :param token_source: where its token stood.
+    :param refused: subjects that it asked for and did not get.
     """
 
     surroundings: Surroundings
@@ -65,6 +71,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         subprotocol: str | None,
         extensions: str,
         client_ip: str | None,
+        token_source: str = "",
+        refused: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         facts = session.facts
@@ -76,6 +84,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.websocket_protocols = [subprotocol]
         self.websocket_extensions = self._parseExtensionsHeader(extensions) if extensions else []
         self._client_ip = client_ip
+        self._token_source = token_source
+        self._refused = refused
         self._writer: Writer = None  # type: ignore[assignment]  # there is one from connectionMade on
         self._replies: list[bytes] = []
         self._reading = False
@@ -94,6 +104,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.peer = self.connection_id  # what Autobahn would call us in a log
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
+        if hasattr(self.transport, "bufferSize"):
+            self.transport.bufferSize = READ_BYTES
         # The layer between puts a log line together whoever listens, and keeps a count that nobody reads.
         WebSocketProtocol._connectionMade(self)
         self.websocket_version = 13
@@ -239,6 +251,42 @@ class GatewayProtocol(WebSocketServerProtocol):
             facts.connected_at,
             int(around.wall() - silent),
             self._client_ip,
+        )
+
+    def backlog(self) -> tuple[int, int]:
+        """See IConnection."""
+        return self._writer.waiting
+
+    def describe(self) -> ConnectionDetail:
+        """See IConnection."""
+        around, view, writer = self.surroundings, self.view(), self._writer
+        session = self._session.describe(around.wheel.now())
+        expires_in = session.expires_in
+        queued, queued_bytes = writer.waiting
+        return ConnectionDetail(
+            connection_id=view.connection_id,
+            user_id=view.user_id,
+            state=session.state,
+            connected_at=view.connected_at,
+            last_seen_at=view.last_seen_at,
+            client_ip=view.client_ip,
+            token_source=self._token_source,
+            subjects=view.subjects,
+            refused=self._refused,
+            protocol=session.protocol,
+            compressed=writer.wire is Wire.DEFLATE,
+            expires_at=None if expires_in is None else int(around.wall() + expires_in),
+            messages=session.messages,
+            message_rate=session.message_rate,
+            control_rate=session.control_rate,
+            excess=session.excess,
+            max_excess=session.max_excess,
+            queued=queued,
+            queued_bytes=queued_bytes,
+            max_queued=around.queue_limits.max_publications,
+            max_queued_bytes=around.queue_limits.max_bytes,
+            dropped=writer.dropped,
+            deadlines=session.deadlines,
         )
 
     def due(self, now: float) -> None:

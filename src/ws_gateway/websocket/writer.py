@@ -100,6 +100,11 @@ class Writer(ABC):
         self._overflowed = _nobody
 
     @property
+    def dropped(self) -> int:
+        """Publications dropped since the client last had read everything."""
+        return 0 if self._queue is None else self._queue.dropped
+
+    @property
     def waiting(self) -> tuple[int, int]:
         """(publications, bytes) that wait for the client."""
         queue = self._queue

@@ -54,6 +54,19 @@ class JwtTests(SynchronousTestCase):
         )
         self.assertEqual(self.identity(HS.token(user_id="42"), authenticator).user_id, "42")
 
+    def test_source(self):
+        """An identity tells where its token stood, and nothing of the token."""
+        token = HS.token(user_id="42")
+        asked = {
+            "header": bearer(token),
+            "query": Handshake("/ws", (("token", token),), {}),
+            "subprotocol": Handshake("/ws", (), {"sec-websocket-protocol": (f"bearer, {token}",)}),
+        }
+        for source, handshake in asked.items():
+            identity = self.successResultOf(self.authenticator.authenticate(handshake))
+            self.assertEqual(identity.token_source, source)
+            self.assertNotIn(token.split(".")[2], repr(identity))
+
     def test_several_keys(self):
         """While keys rotate, the old one and the new one are both good."""
         old, new = Issuer.generate("ES256"), Issuer.generate("ES256")

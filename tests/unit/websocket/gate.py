@@ -134,7 +134,10 @@ class Gate:
         self.metrics = FakeMetrics()
         self.emitter = FakeEmitter()
         self.wheel = Wheel(self.clock)
-        self.authenticator = FakeAuthenticator({TOKEN: Identity("42"), "other": Identity("43")})
+        dated = Identity("42", expires_at=WALL + 90.0, token_source="query")
+        self.authenticator = FakeAuthenticator(
+            {TOKEN: Identity("42"), "other": Identity("43"), "dated": dated}
+        )
         self.admission = Admission(
             rules or AdmissionRules(),
             self.authenticator,
