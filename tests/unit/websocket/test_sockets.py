@@ -17,6 +17,7 @@ from tests.unit.websocket.gate import TOKEN, Gate, request
 from ws_gateway.domain.outgoing import Batch, Outgoing
 from ws_gateway.errors import KeysUnavailable
 from ws_gateway.testing.frames import BINARY, PING, close_frame, frame, read_frames
+from ws_gateway.websocket.protocol import READ_BYTES
 
 ANY: Any = reactor
 
@@ -124,6 +125,30 @@ class SocketTestCase(TestCase):
             return Deferred.fromCoroutine(result) if isinstance(result, Coroutine) else result
 
         super().addCleanup(call)
+
+
+class FairnessTests(SocketTestCase):
+    """One client does not hold up the others."""
+
+    async def reads(self) -> None:
+        await self.listen()
+        peer = await self.client()
+        (connection,) = self.gate.registry.everyone()
+        sizes: list[int] = []
+        take = connection.dataReceived  # type: ignore[attr-defined]
+
+        def noting(data: bytes) -> None:
+            sizes.append(len(data))
+            take(data)
+
+        self.patch(connection, "dataReceived", noting)
+        peer.transport.write(frame(b"x" * 60_000))
+        await self.until(lambda: bool(self.gate.emitter.messages))
+        self.assertLessEqual(max(sizes), READ_BYTES)
+
+    def test_reads(self) -> "Deferred[None]":
+        """However much a client has sent, only a little of it is read in one turn."""
+        return Deferred.fromCoroutine(self.reads())
 
 
 class NoCycleTests(SocketTestCase):
