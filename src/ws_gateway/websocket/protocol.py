@@ -44,10 +44,7 @@ _HANDSHAKE_ATTRIBUTES = ("http_response_data", "websocket_protocols", "websocket
 """What only the handshake needs; it would be kept for the connection's life."""
 
 READ_BYTES = 16 * 1024
-"""What is read from one client before the others have their turn: some 250 frames of a flood, half a millisecond."""
-
-READ_BYTES = 16 * 1024
-"""What is read from one client before the others have their turn: 250 frames of a flood, under a millisecond."""
+"""What is read of one client before the others have their turn: 250 frames of a flood, half a millisecond."""
 
 MAX_AFTER_CLOSE = 1024 * 1024
 """Bytes that a client may still send after our Close: what was under way, but no flood that goes on."""
@@ -107,8 +104,6 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.peer = self.connection_id  # what Autobahn would call us in a log
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
-        if hasattr(self.transport, "bufferSize"):
-            self.transport.bufferSize = READ_BYTES
         if hasattr(self.transport, "bufferSize"):
             self.transport.bufferSize = READ_BYTES
         # The layer between puts a log line together whoever listens, and keeps a count that nobody reads.
