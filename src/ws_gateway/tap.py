@@ -44,8 +44,10 @@ from ws_gateway.errors import ConfigError
 from ws_gateway.events.ids import EventIds
 from ws_gateway.events.limits import PipelineLimits
 from ws_gateway.events.pipeline import EventPipeline
+from ws_gateway.events.recorder import EventRecorder
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
 from ws_gateway.interfaces import IAuthenticator, IEventSink, IKeySource, IMetrics
+from ws_gateway.operators import build_inspector
 from ws_gateway.ops.clock import count_monotonic_time
 from ws_gateway.ops.collection import CollectionService
 from ws_gateway.ops.lifecycle import Stage, StagedService
@@ -154,6 +156,10 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         events_client_ip=settings.events.client_ip,
     )
     _fixed_counters(metrics)
+    readiness = [admission, pipeline, *fetched]
+    inspector, meter = build_inspector(  # noqa: RUF059  # whoever shows it comes next
+        settings, surroundings.node_id, reactor, registry, pipeline, admission, readiness, metrics
+    )
     metrics.gauge("ws_connections", "Connections that are open.", lambda: len(registry))
     metrics.gauge("ws_subjects", "Subjects that somebody listens to.", registry.subject_count)
 
@@ -181,7 +187,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         root = build_root(
             delivery=delivery,
             directory=registry,
-            readiness=[admission, pipeline, *fetched],
+            readiness=readiness,
             metrics=metrics,
             render_metrics=metrics.render,
             api_keys=api_keys,
@@ -239,6 +245,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     # The first one is the last to be stopped: the watchdog is fed to the end.
     notifier.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    meter.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     for source in fetched:
         source.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
@@ -302,6 +309,7 @@ def _pipeline(
             backoff=Backoff(webhook.retry_base_seconds, webhook.retry_max_seconds),
         ),
         frozenset(EventType(name) for name in events.types),
+        EventRecorder(settings.ops.recent_events) if settings.ops.recent_events else None,
     )
 
 

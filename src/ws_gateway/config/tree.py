@@ -557,6 +557,12 @@ class Ops(Group):
         "The bearer token that /metrics asks for.",
         unset="none (open)",
     )
+    recent_events: int = setting(
+        "RECENT_EVENTS",
+        kinds.integer(0, 1_000_000),
+        "How many of the last events are remembered for operators, each with the beginning of its text.",
+        default="10000",
+    )
 
 
 @frozen(kw_only=True)

@@ -73,6 +73,10 @@ class PrometheusMetrics:
         histogram: IHistogram = self._instruments.child(Histogram, name, documentation, labels, **options)
         return histogram
 
+    def total(self, name: str) -> float:
+        """What a counter says now, over all its labels; 0 if nobody asked for it."""
+        return self._instruments.total(name)
+
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """Everything that can be said now.
 
@@ -122,6 +126,14 @@ class _Instruments(Collector):
         self._describe(name, _Gauge, documentation, names)
         gauge = self._gauges.setdefault(name, _Gauge(name, documentation, names))
         gauge.add(tuple(labels[key] for key in names), read)
+
+    def total(self, name: str) -> float:
+        """The sum of a counter's children."""
+        family = self._families.get(name)
+        if family is None:
+            return 0.0
+        samples = (sample for metric in family.collect() for sample in metric.samples)
+        return float(sum(sample.value for sample in samples if sample.name == name))
 
     def _describe(self, name: str, *description: object) -> None:
         if self._described.setdefault(name, description) != description:

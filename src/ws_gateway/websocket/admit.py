@@ -133,6 +133,11 @@ class Admission:
         self._draining = True
         self._refusals.settle()
 
+    @property
+    def leaving(self) -> bool:
+        """Is the node about to stop?"""
+        return self._leaving
+
     def readiness(self) -> tuple[str, str, str]:
         """See IReadiness."""
         if self._leaving:

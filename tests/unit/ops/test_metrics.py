@@ -40,6 +40,15 @@ class PrometheusMetricsTests(SynchronousTestCase):
         self.assertIn('ws_refused_total{at="x",reason="full"} 0.0', self.lines())
         self.assertEqual(self.lines().count("# TYPE ws_refused_total counter"), 1)
 
+    def test_total(self):
+        """A counter can be read, the sum over its labels; one that nobody asked for is at zero."""
+        self.metrics.counter("publish_total", "Publications.").inc(4)
+        for reason in ("missing", "full"):
+            self.metrics.counter("ws_refused_total", "Refused.", {"reason": reason}).inc(3)
+        self.assertEqual(self.metrics.total("publish_total"), 4)
+        self.assertEqual(self.metrics.total("ws_refused_total"), 6)
+        self.assertEqual(self.metrics.total("nobody_total"), 0)
+
     def test_names(self):
         """A counter ends in `_total`, and a name means one thing only."""
         self.assertRaises(ValueError, self.metrics.counter, "publish", "P.")
