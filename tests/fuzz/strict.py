@@ -35,9 +35,14 @@ def strict_value(text: str, most_depth: int = MAX_DEPTH) -> Any:
     """
     try:
         with _deep_stack():
-            everything = json.loads(text, object_pairs_hook=list)
-            json.dumps(everything, ensure_ascii=False).encode()  # lone surrogates have no UTF-8
-            value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_finite)
+            value = json.loads(
+                text,
+                parse_constant=_refuse,
+                parse_float=_finite,
+                parse_int=_finite,
+                object_pairs_hook=_object,
+            )
+        _encodable([value])
     except (ValueError, RecursionError) as error:
         raise NotJson(str(error)) from None
     if _depth(text) > most_depth:
@@ -70,6 +75,22 @@ def _finite(digits: str) -> Number:
     if not math.isfinite(float(digits)):
         raise NotJson(digits)
     return Number(digits)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, judged before a repeated name hides what stood there first."""
+    _encodable([part for pair in pairs for part in pair])
+    return dict(pairs)
+
+
+def _encodable(values: list[Any]) -> None:
+    """Lone surrogates have no UTF-8. (Objects inside were judged when they were made.)"""
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, list):
+            values.extend(value)
 
 
 def _depth(text: str) -> int:
