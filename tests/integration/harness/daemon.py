@@ -66,12 +66,17 @@ class Daemon:
     :param settings: environment variables over `defaults()`; None takes one away.
     :param options: of `ws-gateway`, on the command line.
     :param wait: until it listens.
+    :param under: from its environment to the words of a command that starts it.
     :ivar port: where it listens, 0 for `unix:`.
     :ivar lines: its log so far, each line a document; grows while you look.
     """
 
     def __init__(
-        self, settings: Mapping[str, str | None], options: Sequence[str] = (), wait: bool = True
+        self,
+        settings: Mapping[str, str | None],
+        options: Sequence[str] = (),
+        wait: bool = True,
+        under: Callable[[Mapping[str, str]], Sequence[str]] = lambda environment: (),
     ) -> None:
         merged = {**defaults(), **settings}
         self._directory = TemporaryDirectory(prefix="gateway")
@@ -81,9 +86,10 @@ class Daemon:
         self._searched = 0
         self._expected: list[Callable[[dict[str, Any]], bool]] = []
         self.port = 0
+        environment = _environment({name: value for name, value in merged.items() if value is not None})
         self._process = subprocess.Popen(
-            [*_COMMAND, *options],
-            env=_environment({name: value for name, value in merged.items() if value is not None}),
+            [*under(environment), *_COMMAND, *options],
+            env=environment,
             cwd=self._directory.name,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
