@@ -9,6 +9,8 @@ A key may be given in four places, and a right one in any of them is enough:
 
 A wrong one in a header does not spoil a right one in the body: existing bundles send the key there, and
 proxies put logins of their own in front of it. Several keys are in force at once, so that they can rotate.
+
+A key that a browser adds by itself (Basic) changes nothing for a foreign page: see `same_site`.
 """
 
 import binascii
@@ -24,8 +26,9 @@ from ws_gateway.domain.codec import body_api_key
 from ws_gateway.web.body import peek_body
 from ws_gateway.web.problem import Problem
 from ws_gateway.web.resource import ApiResource, Branch, ProblemPage
+from ws_gateway.web.same_site import is_foreign
 
-__all__ = ["Guard", "KeyRing", "bearer_tokens"]
+__all__ = ["Guard", "KeyRing", "OwnDoor", "bearer_tokens"]
 
 _UNCONFIGURED = ProblemPage(
     Problem(403, "no key is configured: set GATEWAY_API_KEY to use the calls under /internal")
@@ -40,6 +43,10 @@ _UNAUTHORIZED = ProblemPage(
             (b"WWW-Authenticate", b'Basic realm="ws-gateway"'),
         ),
     )
+)
+
+_FOREIGN = ProblemPage(
+    Problem(403, "a login of the browser changes nothing from another site's page: send the key as X-Api-Key")
 )
 
 
@@ -76,12 +83,16 @@ def bearer_tokens(request: Request) -> Iterator[bytes]:
             yield credentials
 
 
-def _header_keys(request: Request) -> Iterator[bytes]:
+def _named_keys(request: Request) -> Iterator[bytes]:
+    """Keys that somebody put into the request on purpose."""
     yield from request.requestHeaders.getRawHeaders(b"X-Api-Key", ())
+    yield from bearer_tokens(request)
+
+
+def _login_keys(request: Request) -> Iterator[bytes]:
+    """Keys that a browser may have added by itself."""
     for scheme, credentials in _authorizations(request):
-        if scheme == b"bearer":
-            yield credentials
-        elif scheme == b"basic":
+        if scheme == b"basic":
             try:
                 yield b64decode(credentials).partition(b":")[2]
             except binascii.Error:
@@ -109,10 +120,15 @@ class Guard(Branch):
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         if not self._keys:
             return _UNCONFIGURED
-        if self._has_key(request):
+        named = self._fits_any(_named_keys(request))
+        if named or self._fits_any(_login_keys(request)):
+            if not named and is_foreign(request):
+                return _FOREIGN
             child: IResource = self._tree.getChildWithDefault(path, request)
             return child
         target = getChildForRequest(self._tree.getChildWithDefault(path, request), request)
+        if isinstance(target, OwnDoor):
+            return target
         if isinstance(target, ApiResource) and target.key_in_body:
             return _KeyInBody(target, self._keys)
         return _UNAUTHORIZED
@@ -125,7 +141,27 @@ class Guard(Branch):
         return super().render(request)
 
     def _has_key(self, request: Request) -> bool:
-        return any(self._keys.fits(candidate) for candidate in _header_keys(request))
+        return self._fits_any(_named_keys(request)) or self._fits_any(_login_keys(request))
+
+    def _fits_any(self, candidates: Iterator[bytes]) -> bool:
+        return any(self._keys.fits(candidate) for candidate in candidates)
+
+
+class OwnDoor(Branch):
+    """A leaf behind the guard that judges its visitors itself, because they cannot bring the key.
+
+    Without any key configured it is as shut as everything else.
+    """
+
+    isLeaf = True
+
+    def __init__(self, leaf: IResource) -> None:
+        super().__init__()
+        self._leaf = leaf
+
+    def render(self, request: Request) -> bytes | int:
+        answer: bytes | int = self._leaf.render(request)
+        return answer
 
 
 class _KeyInBody(ApiResource):
