@@ -32,6 +32,7 @@ from ws_gateway.auth.policy import ClaimsPolicy
 from ws_gateway.config import Settings
 from ws_gateway.config import tree as settings_of
 from ws_gateway.config.changes import changes
+from ws_gateway.consoles import build_console
 from ws_gateway.domain import codec
 from ws_gateway.domain.delivery import Delivery
 from ws_gateway.domain.messages import EventType
@@ -157,9 +158,10 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     )
     _fixed_counters(metrics)
     readiness = [admission, pipeline, *fetched]
-    inspector, meter = build_inspector(  # noqa: RUF059  # whoever shows it comes next
+    inspector, meter = build_inspector(
         settings, surroundings.node_id, reactor, registry, pipeline, admission, readiness, metrics
     )
+    console, console_feed = build_console(reactor, wheel, inspector, surroundings.node_id)
     metrics.gauge("ws_connections", "Connections that are open.", lambda: len(registry))
     metrics.gauge("ws_subjects", "Subjects that somebody listens to.", registry.subject_count)
 
@@ -195,6 +197,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             clock=reactor,
             limits=limits,
             upgrade=UpgradeResource(house),
+            console=console,
             ws_path=settings.listen.path,
             surface=surface,
         )
@@ -251,6 +254,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     clients.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     ports.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    console_feed.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     return gateway
 
 

@@ -6,6 +6,7 @@
     /connections  /connections/{id}
     /users/{user_id}/connections  /users/{user_id}/disconnect
     /disconnect
+    /console (see there)
 """
 
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ def build_root(
     clock: IReactorTime,
     limits: HttpLimits,
     upgrade: IResource | None = None,
+    console: IResource | None = None,
     ws_path: str = "/ws",
     surface: Surface = Surface.WHOLE,
 ) -> Resource:
@@ -64,6 +66,7 @@ def build_root(
     :param api_keys: what opens `/internal`; without any it is shut.
     :param metrics_token: what opens `/metrics`; without one everybody may look.
     :param upgrade: a leaf that takes WebSocket handshakes on reused connections; None: `ws_path` is 404.
+    :param console: the status page and what belongs to it; None: there is none.
     :param ws_path: where `upgrade` goes; `<ws_path>/` is served by it as well.
     :raises ValueError: `ws_path` lies in a part of the tree that is ours.
     """
@@ -72,6 +75,8 @@ def build_root(
     root.putChild(b"ready", Ready(readiness, detailed=surface is not Surface.PUBLIC))
     if surface is not Surface.PUBLIC:
         internal = _internal(delivery, directory, metrics, clock, limits)
+        if console is not None:
+            internal.putChild(b"console", console)
         root.putChild(b"internal", Guard(internal, api_keys))
         root.putChild(b"metrics", Metrics(render_metrics, metrics_token))
     if surface is not Surface.INTERNAL and upgrade is not None:

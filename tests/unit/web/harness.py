@@ -10,14 +10,18 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 
 from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.interfaces import IReadiness
+from ws_gateway.testing.inspector import FakeInspector
 from ws_gateway.testing.metrics import FakeMetrics
 from ws_gateway.testing.web import FakeDelivery, FakeDirectory
 from ws_gateway.web.channel import GatewayChannel
+from ws_gateway.web.console.tree import console_tree
 from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
+from ws_gateway.web.resource import ApiResource
 from ws_gateway.web.site import GatewaySite
 from ws_gateway.web.tree import Surface, build_root
 
@@ -76,6 +80,15 @@ def view(connection_id: str, user_id: str = "42", *subjects: str) -> ConnectionV
     )
 
 
+class _Feed(ApiResource):
+    """What takes the handshakes of consoles, where nobody shakes hands."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        return b"feed"
+
+
 class Gateway:
     """The HTTP side with fakes behind it."""
 
@@ -86,15 +99,19 @@ class Gateway:
         api_keys: Sequence[str] = (KEY, OTHER_KEY),
         metrics_token: str | None = None,
         upgrade: IResource | None = None,
+        feed: IResource | None = None,
         ws_path: str = "/ws",
         surface: Surface = Surface.WHOLE,
         limits: HttpLimits | None = None,
     ) -> None:
+        views = list(views)
         self.clock = Clock()
         self.delivery = FakeDelivery()
         self.directory = FakeDirectory(views)
         self.metrics = FakeMetrics()
         self.accepts: list[str | None] = []
+        self.inspector = FakeInspector(list(views))
+        self.tickets: list[str] = []
         limits = limits or HttpLimits(max_body_bytes=1000, keepalive_seconds=120, request_seconds=30)
         self.root = build_root(
             delivery=self.delivery,
@@ -107,10 +124,15 @@ class Gateway:
             clock=self.clock,
             limits=limits,
             upgrade=upgrade,
+            console=console_tree(self.inspector, self._issue, feed or _Feed()),
             ws_path=ws_path,
             surface=surface,
         )
         self.site = GatewaySite(self.root, self.clock, limits, self.metrics)
+
+    def _issue(self) -> str:
+        self.tickets.append(f"ticket-{len(self.tickets)}")
+        return self.tickets[-1]
 
     def _render_metrics(self, accept: str | None) -> tuple[bytes, str]:
         self.accepts.append(accept)
