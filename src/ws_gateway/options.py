@@ -27,7 +27,7 @@ _INTRODUCTION = """\
 Holds WebSockets for request/response web applications.
 
 Each option stands for an environment variable and wins over it. Give secrets in the
-environment: everybody on the machine can read a command line.
+environment or in the file of --env-file: everybody on the machine can read a command line.
 """
 _OTHERS = """
 Others:
