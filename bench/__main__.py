@@ -18,6 +18,9 @@ from bench.figures import API_KEY, AS_SHIPPED, AUTOBAHN, CHANNEL, FULL, GATEWAY,
 from bench.generator import Generator, GeneratorFailed, build
 from bench.report import Comparison, limits_line, table
 from bench.servers import Address, ServerFailed, bare_autobahn, gateway, pinned
+from bench.storm import NAME as STORM
+from bench.storm import ROWS, measure_storm
+from bench.storm_report import Storm, storm_lines
 from bench.tokens import make_credentials
 
 BUILD = Path(__file__).parent / "build"
@@ -82,8 +85,8 @@ def _machine() -> str:
     return f"Python {platform.python_version()}, {', '.join(names)}, {os.cpu_count()} cores.{busy}"
 
 
-def measure(scale: Scale, only: str, comparisons: list[Comparison]) -> None:
-    """Run everything whose name holds `only`; what was measured before an error stays in `comparisons`.
+def measure(scale: Scale, only: str, comparisons: list[Comparison], storms: list[Storm]) -> None:
+    """Run everything whose name holds `only`; what was measured before an error stays in the lists.
 
     :raises GeneratorFailed: it cannot be built or does not work.
     :raises ServerFailed: a server did not start or died.
@@ -93,12 +96,18 @@ def measure(scale: Scale, only: str, comparisons: list[Comparison]) -> None:
     program = build(BUILD)
     credentials = make_credentials(BUILD, scale.connects, CHANNEL)
     wanted = [each for each in figures(scale, credentials.tokens) if only in each.name]
-    if not wanted:
+    if not wanted and only not in STORM:
         raise SystemExit(f"bench: no figure has {only!r} in its name")
     generator = Generator(program, pinned(generator_core))
     print(_machine())
-    print(limits_line(generator.limits(server_core, generator_core, scale.seconds / 2)))
+    if wanted:
+        print(limits_line(generator.limits(server_core, generator_core, scale.seconds / 2)))
     sys.stdout.flush()
+    if only in STORM:
+        print("bench: the storm", file=sys.stderr)
+        storms.append(measure_storm(generator, server_core, BUILD, credentials, scale.storm_seconds))
+    if not wanted:
+        return
     with ExitStack() as stack:
         servers = {
             GATEWAY: stack.enter_context(gateway(server_core, BUILD, _settings(credentials.public_key))),
@@ -119,9 +128,10 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     comparisons: list[Comparison] = []
+    storms: list[Storm] = []
     failed = False
     try:
-        measure(QUICK if options.quick else FULL, options.only, comparisons)
+        measure(QUICK if options.quick else FULL, options.only, comparisons, storms)
     except (GeneratorFailed, ServerFailed) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         failed = True
@@ -130,8 +140,14 @@ def main() -> int:
         return 130
     if comparisons:
         print(table(comparisons))
+    for storm in storms:
+        print(storm_lines(storm, ROWS))
     if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in comparisons], indent=1) + "\n")
+        document = {
+            "figures": [asdict(each) for each in comparisons],
+            "storm": [asdict(each) for each in storms],
+        }
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
     return int(failed or any(each.failure for each in comparisons))
 
 

@@ -38,10 +38,11 @@ class Scale:
     seconds: float
     connects: int
     subscribers: int
+    storm_seconds: float
 
 
-FULL = Scale(repeats=3, seconds=3.0, connects=8000, subscribers=1000)
-QUICK = Scale(repeats=1, seconds=1.2, connects=3000, subscribers=1000)
+FULL = Scale(repeats=3, seconds=3.0, connects=8000, subscribers=1000, storm_seconds=20.0)
+QUICK = Scale(repeats=1, seconds=1.2, connects=3000, subscribers=1000, storm_seconds=6.0)
 
 
 @frozen

@@ -3,7 +3,8 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,33 @@ class Generator:
         """
         return self._run([*self._prefix, str(self._program), command, *arguments])[-1]
 
+    @contextmanager
+    def beside(self, command: str, *arguments: str) -> Iterator[dict[str, Any]]:
+        """A command that runs while the body does, from the moment at which it says that it is under way.
+
+        :returns: a document that holds what it says about itself, but only after the body.
+        :raises GeneratorFailed: it did not get under way, or anything went wrong.
+        """
+        process = subprocess.Popen(
+            [*self._prefix, str(self._program), command, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        result: dict[str, Any] = {}
+        try:
+            first = process.stdout.readline()
+            if '"errors"' in first or not first:
+                _judged(first, process.communicate(timeout=LIMIT_SECONDS)[1], process.wait())
+                raise GeneratorFailed(f"{command} was over at once")
+            yield result
+            output, complaints = process.communicate(timeout=LIMIT_SECONDS)  # closes its input: the end
+        finally:
+            _end(process)
+        result.update(_judged(first + output, complaints, process.returncode)[-1])
+
     def limits(self, server_cpu: int | None, client_cpu: int | None, seconds: float) -> list[dict[str, Any]]:
         """What the generator itself can do, against a server that costs next to nothing."""
         arguments = ["--seconds", str(seconds)]
@@ -73,16 +101,28 @@ class Generator:
         try:
             output, complaints = process.communicate(timeout=LIMIT_SECONDS)
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        results = [json.loads(line) for line in output.splitlines()]
-        errors = [
-            f"{kind} ({seen['count']}): {seen['first']}"
-            for result in results
-            for kind, seen in result.get("errors", {}).items()
-        ]
-        if process.returncode or errors or not results:
-            what = "; ".join(errors) or complaints.strip() or f"exit status {process.returncode}"
-            raise GeneratorFailed(what)
-        return results
+            _end(process)
+        return _judged(output, complaints, process.returncode)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def _judged(output: str, complaints: str, status: int) -> list[dict[str, Any]]:
+    """The documents that a run printed.
+
+    :raises GeneratorFailed: it was not all right.
+    """
+    results = [json.loads(line) for line in output.splitlines()]
+    errors = [
+        f"{kind} ({seen['count']}): {seen['first']}"
+        for result in results
+        for kind, seen in result.get("errors", {}).items()
+    ]
+    if status or errors or not results:
+        what = "; ".join(errors) or complaints.strip() or f"exit status {status}"
+        raise GeneratorFailed(what)
+    return results

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["Comparison", "limits_line", "table"]
+__all__ = ["Comparison", "aligned", "limits_line", "table"]
 
 BUSY = 0.95
 
@@ -68,19 +68,29 @@ HEADS = ["figure", "beside", "ours", "theirs", "ratio", "p50 / p99 ms", "theirs,
 
 def table(comparisons: Sequence[Comparison]) -> str:
     """The comparisons as a Markdown table that also reads well as plain text."""
-    rows = [HEADS, *map(_row, comparisons)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    failures = [f"{each.name}: {each.failure}" for each in comparisons if each.failure]
+    return "\n".join([*aligned([HEADS, *map(_row, comparisons)], 2), *failures])
+
+
+def aligned(rows: Sequence[Sequence[str]], texts: int) -> list[str]:
+    """The lines of a Markdown table.
+
+    :param rows: the first one holds the heads.
+    :param texts: so many columns hold text and begin at their left; the others hold numbers.
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 
     def line(row: Sequence[str]) -> str:
         cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
+            cell.ljust(width) if column < texts else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         return f"| {' | '.join(cells)} |"
 
-    rule = [("-" * width) if column < 2 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    failures = [f"{each.name}: {each.failure}" for each in comparisons if each.failure]
-    return "\n".join([line(HEADS), line(rule), *map(line, rows[1:]), *failures])
+    rule = [
+        ("-" * width) if column < texts else "-" * (width - 1) + ":" for column, width in enumerate(widths)
+    ]
+    return [line(rows[0]), line(rule), *map(line, rows[1:])]
 
 
 def _limit_name(result: dict[str, Any]) -> str:

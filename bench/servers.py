@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 __all__ = ["Address", "ServerFailed", "bare_autobahn", "gateway", "pinned"]
 
@@ -29,10 +29,12 @@ class Address:
     """Where a server listens on 127.0.0.1.
 
     :ivar http_port: where it takes publish calls; may be the same port.
+    :ivar pid: its process, once it runs.
     """
 
     port: int
     http_port: int
+    pid: int = 0
 
 
 def pinned(cpu: int | None) -> list[str]:
@@ -85,7 +87,7 @@ def _running(
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise _failed(f"{name} did not start", log)
                 time.sleep(0.05)
-            yield address
+            yield evolve(address, pid=process.pid)
             if process.poll() is not None:
                 raise _failed(f"{name} ended with status {process.returncode}", log)
         finally:

@@ -4,7 +4,9 @@ Run by `python -m unittest bench.test_generator`; needs a C compiler, so it is n
 """
 
 import socket
+import tempfile
 import threading
+import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +209,36 @@ class GeneratorTests(unittest.TestCase):
         """A reply to a frame that was not sent is an error."""
         self._fails(self._opened(frame(PONG) * 3), "order")
 
+    def test_paced(self) -> None:
+        """With a rate, frames leave at that rate whether or not they are answered."""
+        came: list[float] = []
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING)
+            for _ in range(20):
+                read_frame(peer)
+                came.append(time.monotonic())
+            peer.sendall(frame(PONG) * 20)
+            finish(peer)
+
+        result = self._echo(script, "--rate", "100", "--depth", "50")
+        self.assertGreater(came[-1] - came[0], 0.15)
+        self.assertEqual(result["errors"], {})
+
+    def test_paced_without_answers(self) -> None:
+        """With a rate, a server that owes more answers than `--depth` is an error."""
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING)
+            for _ in range(5):
+                read_frame(peer)
+            peer.recv(1)
+
+        with self.assertRaisesRegex(GeneratorFailed, "lost .*5 frames are not answered"):
+            self._echo(script, "--rate", "200", "--depth", "5")
+
     def test_nobody_listens(self) -> None:
         """A port without a server is an error, not a wait."""
         with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -293,6 +325,39 @@ class PublishTests(unittest.TestCase):
         for numbers in ([0, 0], [7]):
             with self.subTest(numbers=numbers), self.assertRaisesRegex(GeneratorFailed, "order"):
                 self._fanout(numbers, answer)
+
+
+class StormTests(unittest.TestCase):
+    """A server that takes everybody and says nothing."""
+
+    def setUp(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.addCleanup(self.listener.close)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        tokens = Path(directory.name) / "tokens"
+        tokens.write_text("a.b.c\n")
+        port = self.listener.getsockname()[1]
+        self.arguments = [f"--port={port}", f"--tokens={tokens}", f"--bad-tokens={tokens}"]
+
+    def test_ends(self) -> None:
+        """It rages beside what is measured, and ends with it; it says how many of each kind came."""
+        with Generator(PROGRAM).beside("storm", *self.arguments, "--seconds=60") as storm:
+            self.assertEqual(storm, {})
+        kinds = storm["kinds"]
+        self.assertEqual(len(kinds), 7)
+        self.assertGreaterEqual(kinds["half handshakes"]["begun"], 300)
+
+    def test_ends_by_itself(self) -> None:
+        """Its time ends it, too."""
+        storm = Generator(PROGRAM).measure("storm", *self.arguments, "--seconds=0.2")
+        self.assertEqual(storm["seconds"], 0.2)
+
+    def test_nobody_listens(self) -> None:
+        """A server that is gone is an error."""
+        self.listener.close()
+        storm = Generator(PROGRAM).beside("storm", *self.arguments, "--seconds=9")
+        self.assertRaisesRegex(GeneratorFailed, "connect", storm.__enter__)
 
 
 if __name__ == "__main__":

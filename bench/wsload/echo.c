@@ -1,5 +1,7 @@
 /* echo: how many frames a second go there and come back. Each connection keeps `depth` frames in flight; the replies
- * that one read brings are answered by one write. What is in flight at the end must still come back. */
+ * that one read brings are answered by one write. With a rate, each connection sends so many a second instead, evenly
+ * spread over all of them and whether or not replies come, as long as no more than `depth` are in flight. What is in
+ * flight at the end must still come back. */
 #include "load.h"
 
 #include <stdio.h>
@@ -9,6 +11,7 @@ struct echo {
     struct histogram times;
     uint64_t replies, in_flight;
     bool sending, counting;
+    uint64_t sent, next; /* with a rate: how many so far, and when the next one is due */
 };
 
 static void replied(struct load *load, struct conn *conn)
@@ -27,18 +30,38 @@ static void replied(struct load *load, struct conn *conn)
     }
 }
 
-static void send_again(struct load *load, struct conn *conn)
+static void send_frames(struct load *load, struct conn *conn, uint32_t frames)
 {
     struct echo *echo = load->command;
-    uint32_t depth = (uint32_t)load->options->depth, frames = conn->answered;
-    if (!frames || !echo->sending)
-        return;
+    uint32_t depth = (uint32_t)load->options->depth;
     for (uint32_t i = 0; i < frames; i++)
         conn->sent[(conn->sent_first + i) % depth] = load->now;
     conn->sent_first = (conn->sent_first + frames) % depth;
-    conn->answered = 0;
+    conn->answered -= frames;
     echo->in_flight += frames;
     load_send(load, conn, frames);
+}
+
+static void send_again(struct load *load, struct conn *conn)
+{
+    struct echo *echo = load->command;
+    if (conn->answered && echo->sending && load->options->rate == 0)
+        send_frames(load, conn, conn->answered);
+}
+
+/* With a rate: send what is due, one connection after the other. */
+static void send_due(struct load *load, struct echo *echo)
+{
+    const struct options *options = load->options;
+    for (load->now = now_ns(); options->rate > 0 && echo->sending && load->now >= echo->next; load->now = now_ns()) {
+        struct conn *conn = &load->conns[echo->sent++ % (uint64_t)options->connections];
+        echo->next = after_seconds(echo->next ? echo->next : load->now, 1 / (options->rate * options->connections));
+        if (!conn->answered)
+            load_fault(load, FAULT_LOST, "connection %u: %d frames are not answered", conn->id, options->depth);
+        if (load_failed(load))
+            return;
+        send_frames(load, conn, 1);
+    }
 }
 
 static uint8_t *make_frames(const struct options *options, uint32_t *size)
@@ -53,9 +76,12 @@ static uint8_t *make_frames(const struct options *options, uint32_t *size)
 
 static void turn_for(struct load *load, double seconds)
 {
+    struct echo *echo = load->command;
     uint64_t until = after_seconds(now_ns(), seconds);
-    while (now_ns() < until && !load_failed(load))
-        load_turn(load, until);
+    while (now_ns() < until && !load_failed(load)) {
+        send_due(load, echo);
+        load_turn(load, echo->next && echo->next < until ? echo->next : until);
+    }
 }
 
 int run_echo(const struct options *options)

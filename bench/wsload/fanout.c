@@ -1,7 +1,8 @@
 /* fanout: how many deliveries a second reach the subscribers of one subject.
  *
  * With publishers, each of them sends a publish call on its own keep-alive connection, and the next one as soon as
- * that is answered, unless more than `window` calls are not yet delivered everywhere. Where the body and the expected
+ * that is answered, unless more than `window` calls are not yet delivered everywhere. A rate, where there is one,
+ * holds for all publishers together. Where the body and the expected
  * message have a hole, publications are numbered in it: each must then arrive at each connection exactly once (and
  * with one publisher in order), and the time from the call to its last delivery is known. Without publishers,
  * somebody else publishes; then messages are counted only. */
@@ -40,6 +41,7 @@ struct fanout {
     uint64_t calls, answered;
     uint64_t deliveries, counted;
     bool numbered, publishing, counting;
+    uint64_t next; /* when the next call is due */
     struct publisher *publishers;
     size_t *holes; /* where the numbers stand in a request, one a publication */
 };
@@ -98,7 +100,7 @@ static void publisher_write(struct load *load, struct publisher *publisher)
 
 static bool may_publish(const struct load *load, const struct fanout *fanout)
 {
-    if (!fanout->publishing || load_failed(load))
+    if (!fanout->publishing || load_failed(load) || now_ns() < fanout->next)
         return false;
     uint64_t open = fanout->numbered ? fanout->published - fanout->complete : 0;
     return open < (uint64_t)load->options->window * (uint64_t)load->options->batch;
@@ -119,6 +121,10 @@ static void publish(struct load *load, struct publisher *publisher)
         fanout->publications[fanout->published++] = (struct publication){.sent = now};
     }
     fanout->calls++;
+    if (load->options->rate > 0) {
+        uint64_t due = after_seconds(fanout->next, 1 / load->options->rate);
+        fanout->next = due > now ? due : now; /* what could not leave in time is not made up for */
+    }
     publisher->waiting = true;
     publisher->at = publisher->answer_size = 0;
     publisher_write(load, publisher);
@@ -159,7 +165,7 @@ static char *answer_body(char *answer, size_t size)
     return body;
 }
 
-/* Whether the body says `{"sent": <all connections>}`, or a list of that for a batch. */
+/* Whether the body says `{"sent": <all connections>}`, or a list of that for a batch. Others may have heard it, too. */
 static bool all_sent(const struct options *options, const char *body)
 {
     const char *at = strstr(body, "\"sent\"");
@@ -169,7 +175,8 @@ static bool all_sent(const struct options *options, const char *body)
     for (int i = 0; i < options->batch; i++) {
         at += strspn(at, " [,");
         char *end;
-        if (strtol(at, &end, 10) != options->connections || end == at)
+        long more = strtol(at, &end, 10) - options->connections;
+        if (more < 0 || more > options->others || end == at)
             return false;
         at = end;
     }
@@ -246,7 +253,7 @@ static void make_publishers(struct load *load, struct fanout *fanout)
         publisher->request = make_request(options, &publisher->size);
         publisher->at = publisher->size;
         publisher->answer = need(malloc(ANSWER_MAX + 1));
-        publisher->fd = loopback_connect(options->http_port);
+        publisher->fd = loopback_connect(options->http_port, 0);
         if (publisher->fd < 0)
             load_fault(load, FAULT_CONNECT, "publisher: %s", strerror(errno));
         else
@@ -290,7 +297,7 @@ static void turn_for(struct load *load, double seconds)
     uint64_t limit = load->options->deliveries, until = after_seconds(now_ns(), seconds);
     while (now_ns() < until && !load_failed(load) && !(limit && fanout->counted >= limit)) {
         publish_where_possible(load);
-        load_turn(load, until);
+        load_turn(load, now_ns() < fanout->next && fanout->next < until ? fanout->next : until);
     }
 }
 

@@ -40,19 +40,20 @@ static char *handshake_request(const struct options *options, const char *token)
     return text;
 }
 
-/* One request a token, made once: nothing is formatted while the clock runs. */
-static void make_requests(struct load *load)
+/* Made once: nothing is formatted while the clock runs. */
+char **handshakes(struct load *load, const char *tokens, int *count)
 {
-    const struct options *options = load->options;
-    if (!options->tokens) {
-        load->requests = need(malloc(sizeof *load->requests));
-        load->requests[load->request_count++] = handshake_request(options, NULL);
-        return;
+    char **requests = NULL;
+    *count = 0;
+    if (!tokens) {
+        requests = need(malloc(sizeof *requests));
+        requests[(*count)++] = handshake_request(load->options, NULL);
+        return requests;
     }
-    FILE *file = fopen(options->tokens, "r");
+    FILE *file = fopen(tokens, "r");
     if (!file) {
         load_fault(load, FAULT_SYSTEM, "cannot read the file of tokens: %s", strerror(errno));
-        return;
+        return NULL;
     }
     char *line = NULL;
     size_t room = 0;
@@ -61,13 +62,14 @@ static void make_requests(struct load *load)
         line[strcspn(line, "\r\n")] = 0;
         if (!*line)
             continue;
-        load->requests = need(realloc(load->requests, ((size_t)load->request_count + 1) * sizeof *load->requests));
-        load->requests[load->request_count++] = handshake_request(options, line);
+        requests = need(realloc(requests, ((size_t)*count + 1) * sizeof *requests));
+        requests[(*count)++] = handshake_request(load->options, line);
     }
     free(line);
     fclose(file);
-    if (!load->request_count)
+    if (!*count)
         load_fault(load, FAULT_SYSTEM, "the file of tokens holds none");
+    return requests;
 }
 
 static void raise_descriptor_limit(struct load *load, int connections)
@@ -94,7 +96,7 @@ void load_begin(struct load *load, const struct options *options)
         exit(1);
     }
     raise_descriptor_limit(load, options->connections);
-    make_requests(load);
+    load->requests = handshakes(load, options->tokens, &load->request_count);
     if (options->expect) {
         load->pattern = pattern_of(options->expect);
         load->expected = &load->pattern;
@@ -112,13 +114,15 @@ void load_begin(struct load *load, const struct options *options)
     }
 }
 
-int loopback_connect(int port)
+int loopback_connect(int port, int receive_buffer)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (receive_buffer)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) {
@@ -381,7 +385,7 @@ static void begin_one(struct load *load)
 {
     struct conn *conn = &load->conns[load->next++];
     conn->since = now_ns();
-    conn->fd = loopback_connect(load->options->port);
+    conn->fd = loopback_connect(load->options->port, 0);
     if (conn->fd < 0) {
         enum fault fault = errno == EMFILE || errno == EADDRNOTAVAIL ? FAULT_SYSTEM : FAULT_CONNECT;
         give_up(load, conn, fault, strerror(errno));

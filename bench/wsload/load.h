@@ -39,6 +39,7 @@ struct options {
     int http_port; /* where to publish; the same as `port` unless given */
     const char *path;
     const char *tokens; /* a file, one token a line */
+    const char *bad_tokens; /* the same, of tokens that must be refused */
     const char *headers[16];
     int header_count;
     const char *payload;
@@ -52,7 +53,9 @@ struct options {
     int publishers;
     int batch;
     int window;
+    int others; /* how many connections that are not ours may hear a publication */
     uint64_t deliveries;
+    double rate; /* a second, of each connection or of all publishers; 0: as fast as answers come */
     double seconds;
     double warmup;
     int server_cpu; /* selftest only; -1: wherever the system likes */
@@ -114,6 +117,9 @@ struct load {
 
 void load_begin(struct load *load, const struct options *options);
 
+/* One handshake for each token of a file, or one without a token where there is no file. */
+char **handshakes(struct load *load, const char *tokens, int *count);
+
 /* Open all connections, `inflight` at a time. False if one of them could not be opened. */
 bool load_open(struct load *load);
 
@@ -142,13 +148,15 @@ void *need(void *memory);
 
 uint64_t now_ns(void);
 uint64_t after_seconds(uint64_t from, double seconds);
-int loopback_connect(int port);
+/* A socket that connects to 127.0.0.1. `receive_buffer`: its bytes, 0 for what the system likes. */
+int loopback_connect(int port, int receive_buffer);
 void watch(struct load *load, int fd, struct source *source, bool writing, bool add);
 
 int run_connect(const struct options *options);
 int run_echo(const struct options *options);
 int run_fanout(const struct options *options);
 int run_idle(const struct options *options);
+int run_storm(const struct options *options);
 int run_selftest(const struct options *options);
 
 /* The server of the self-test: never returns. */

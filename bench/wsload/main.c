@@ -4,6 +4,7 @@
  *   wsload echo     --port P --connections N --depth D --payload TEXT [--expect TEXT] [--seconds S]
  *   wsload fanout   --port P --connections N --publishers C --body JSON --expect TEXT [--batch B] [--seconds S]
  *   wsload idle     --port P --connections N
+ *   wsload storm    --port P --tokens FILE --bad-tokens FILE [--path PATH] [--seconds S]
  *   wsload selftest [--server-cpu 0] [--client-cpu 1]
  *
  * One JSON object a line on standard output; exit status 1 if anything went wrong. Talks to 127.0.0.1 only. */
@@ -20,12 +21,12 @@ static const struct {
     int (*run)(const struct options *);
 } COMMANDS[] = {
     {"connect", run_connect}, {"echo", run_echo},         {"fanout", run_fanout},
-    {"idle", run_idle},       {"selftest", run_selftest},
+    {"idle", run_idle},       {"selftest", run_selftest}, {"storm", run_storm},
 };
 
 enum {
     PORT, HTTP_PORT, PATH, TOKENS, HEADER, PAYLOAD, EXPECT, BODY, PUBLISH_PATH, API_KEY, CONNECTIONS, INFLIGHT,
-    DEPTH, PUBLISHERS, BATCH, WINDOW, DELIVERIES, SECONDS, WARMUP, SERVER_CPU, CLIENT_CPU,
+    DEPTH, PUBLISHERS, BATCH, WINDOW, DELIVERIES, SECONDS, WARMUP, SERVER_CPU, CLIENT_CPU, BAD_TOKENS, RATE, OTHERS,
 };
 
 static const struct option OPTIONS[] = {
@@ -33,6 +34,7 @@ static const struct option OPTIONS[] = {
     {"http-port", 1, NULL, HTTP_PORT},
     {"path", 1, NULL, PATH},
     {"tokens", 1, NULL, TOKENS},
+    {"bad-tokens", 1, NULL, BAD_TOKENS},
     {"header", 1, NULL, HEADER},
     {"payload", 1, NULL, PAYLOAD},
     {"expect", 1, NULL, EXPECT},
@@ -46,6 +48,8 @@ static const struct option OPTIONS[] = {
     {"batch", 1, NULL, BATCH},
     {"window", 1, NULL, WINDOW},
     {"deliveries", 1, NULL, DELIVERIES},
+    {"rate", 1, NULL, RATE},
+    {"others", 1, NULL, OTHERS},
     {"seconds", 1, NULL, SECONDS},
     {"warmup", 1, NULL, WARMUP},
     {"server-cpu", 1, NULL, SERVER_CPU},
@@ -77,6 +81,7 @@ static void take(struct options *o, int option, const char *name, const char *va
     case HTTP_PORT: o->http_port = (int)number(name, value, 1, 65535); break;
     case PATH: o->path = value; break;
     case TOKENS: o->tokens = value; break;
+    case BAD_TOKENS: o->bad_tokens = value; break;
     case HEADER:
         if (o->header_count == sizeof o->headers / sizeof *o->headers)
             refuse(name, value, "too many headers");
@@ -93,7 +98,9 @@ static void take(struct options *o, int option, const char *name, const char *va
     case PUBLISHERS: o->publishers = (int)number(name, value, 0, 64); break;
     case BATCH: o->batch = (int)number(name, value, 1, 1000); break;
     case WINDOW: o->window = (int)number(name, value, 1, 1000); break;
+    case OTHERS: o->others = (int)number(name, value, 0, MAX_CONNECTIONS); break;
     case DELIVERIES: o->deliveries = (uint64_t)number(name, value, 1, 1e12); break;
+    case RATE: o->rate = number(name, value, 0, 1e6); break;
     case SECONDS: o->seconds = number(name, value, 0.01, MAX_SECONDS); break;
     case WARMUP: o->warmup = number(name, value, 0, MAX_SECONDS); break;
     case SERVER_CPU: o->server_cpu = (int)number(name, value, 0, 1023); break;
@@ -126,7 +133,7 @@ int main(int count, char **arguments)
         if (!strcmp(command, COMMANDS[i].name))
             run = COMMANDS[i].run;
     if (!run) {
-        fprintf(stderr, "usage: wsload connect|echo|fanout|idle|selftest [options]; bench/README.md explains them\n");
+        fprintf(stderr, "usage: wsload connect|echo|fanout|idle|storm|selftest [options]; bench/README.md explains them\n");
         return 2;
     }
     options.command = command;
