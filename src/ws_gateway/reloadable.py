@@ -68,7 +68,7 @@ def metrics_tokens(settings: Settings) -> tuple[str, ...]:
 def tell_warnings(warnings: Sequence[str]) -> None:
     """What an operator should know, at the start and at every reload."""
     for warning in warnings:
-        _log.warn("{warning}", warning=warning)
+        _log.warn("{detail}", detail=warning)
 
 
 def _some(*values: str | None) -> tuple[str, ...]:

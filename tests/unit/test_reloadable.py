@@ -95,7 +95,7 @@ class TableTests(SynchronousTestCase):
         """What an operator should know is said at every reload."""
         with capturedLogs() as events:
             self.take(reading())
-        self.assertTrue([event for event in events if "GATEWAY_API_KEY" in event.get("warning", "")])
+        self.assertTrue([event for event in events if "GATEWAY_API_KEY" in event.get("detail", "")])
 
     def test_values(self) -> None:
         """Unset secrets are none, not empty ones."""
