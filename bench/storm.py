@@ -27,6 +27,7 @@ ROWS = {
     "publications": f"{HEALTHY} hear {PUBLICATIONS_A_SECOND} publications a second",
 }
 
+PUBLISH = ("--publishers=1", "--window=100", f"--api-key={API_KEY}")
 SAMPLE_SECONDS = 0.2
 COUNTERS = ("ws_refused_total", "ws_rate_limited_total", "ws_outbox_dropped_total", "ws_disconnects_total")
 
@@ -37,6 +38,9 @@ LARGE = "x" * 16_000
 LARGE_BODY = f'{{"subjects":["channel:{FLOODED}"],"payload":"{LARGE}"}}'
 LARGE_EVENT = f'{{"type":"event","payload":"{LARGE}"}}'
 LARGE_A_SECOND = 10
+FILL_A_SECOND = 100
+FILL_SECONDS = 4
+"""Before the measurement: 6 MB for each slow reader, more than the kernel and its queue take."""
 
 
 def _phase(
@@ -44,19 +48,22 @@ def _phase(
 ) -> Phase:
     """Measure the healthy clients; with `large`, something is published to the others meanwhile."""
     shared = [f"--port={address.port}", f"--tokens={tokens}", f"--seconds={seconds}", "--warmup=1"]
-    publish = ["--publishers=1", "--window=100", f"--api-key={API_KEY}"]
+    publish = [*PUBLISH, f"--path=/ws?channels={CHANNEL}"]
     ping = [f"--rate={PINGS_A_SECOND}", "--depth=100", f"--payload={PING}", f"--expect={PONG}"]
-    small = [f"--rate={PUBLICATIONS_A_SECOND}", f"--path=/ws?channels={CHANNEL}"]
-    small += [f"--body={BODY}", f"--expect={EVENT}"]
-    big = ["--connections=1", "--others=1000", f"--rate={LARGE_A_SECOND}", f"--path=/ws?channels={FLOODED}"]
-    big += [f"--body={LARGE_BODY}", f"--expect={LARGE_EVENT}"]
+    small = [f"--rate={PUBLICATIONS_A_SECOND}", f"--body={BODY}", f"--expect={EVENT}"]
     healthy = [f"--connections={HEALTHY}", *shared]
     with ThreadPoolExecutor(3) as pool:
         pings = pool.submit(generator.measure, "echo", *healthy, *ping)
         heard = pool.submit(generator.measure, "fanout", *healthy, *publish, *small)
         if large:
-            pool.submit(generator.measure, "fanout", *shared, *publish, *big).result()
+            pool.submit(generator.measure, "fanout", *shared, *_large(LARGE_A_SECOND)).result()
         return Phase(pings.result(), heard.result())
+
+
+def _large(rate: int) -> list[str]:
+    """Large publications to whoever attacks, and to one who reads."""
+    shown = [f"--path=/ws?channels={FLOODED}", f"--body={LARGE_BODY}", f"--expect={LARGE_EVENT}"]
+    return [*PUBLISH, *shown, "--connections=1", "--others=1000", f"--rate={rate}"]
 
 
 def _resident_bytes(pid: int) -> int:
@@ -123,6 +130,8 @@ def measure_storm(
         storm = [f"--port={address.port}", f"--path=/ws?channels={FLOODED}", f"--seconds={seconds + 60}"]
         storm += [f"--tokens={credentials.tokens}", f"--bad-tokens={credentials.bad_tokens}"]
         with _Peak(address.pid) as peak, generator.beside("storm", *storm) as attackers:
+            fill = [f"--port={address.port}", f"--tokens={credentials.tokens}", f"--seconds={FILL_SECONDS}"]
+            generator.measure("fanout", *fill, *_large(FILL_A_SECOND))
             raging = _phase(generator, address, credentials.tokens, seconds, large=True)
             counted = {name: count - counted[name] for name, count in _counted(address).items()}
         calm.append(_phase(generator, address, credentials.tokens, seconds))
