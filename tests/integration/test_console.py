@@ -1,4 +1,4 @@
-"""The status page's feed over real sockets: a WebSocket like any other, of which users' world sees nothing."""
+"""The status page's feed over real sockets: a WebSocket like any other, of which users see nothing."""
 
 import signal
 
