@@ -11,6 +11,8 @@ _log = Logger()
 # Asked often and counted anyway: a line for each would cost more than the answer.
 _PROBES = frozenset({b"/health", b"/ready", b"/metrics"})
 _PUBLISHING = frozenset({b"/internal/publish", b"/internal/publish/batch"})
+# A status page that is open asks all the time; that it was opened, and what it changed, is told.
+_LOOKING = b"/internal/console/"
 
 # Somebody who does not know where tokens go may put one into the path.
 _TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]*")
@@ -22,13 +24,14 @@ _MOST_PATH_BYTES = 256
 def log_access(
     method: bytes, path: bytes, status: int, size: int, seconds: float, gone: bool = False
 ) -> None:
-    """Write the line of one request; probes and publishing that went well are at debug.
+    """Write the line of one request; probes, and publishing and looking that went well, are at debug.
 
     :param path: without the query, as the peer wrote it.
     :param size: bytes of the answer's body.
     :param gone: the peer left before the answer was complete.
     """
-    quiet = path in _PROBES or (path in _PUBLISHING and status == 200)
+    routine = path in _PUBLISHING or path.startswith(_LOOKING)
+    quiet = path in _PROBES or (routine and status == 200)
     write = _log.debug if quiet else _log.info
     write(
         "{method} {path} left unanswered" if gone else "{method} {path} {status}",

@@ -67,6 +67,14 @@ class AccessTests(WebTestCase):
         levels = [line["log_level"] for line in self.lines()]
         self.assertEqual(levels, [LogLevel.debug, LogLevel.info])
 
+    def test_looking(self) -> None:
+        """What an open status page asks all the time is at debug; opening it, and what goes wrong, is not."""
+        self.gateway.ask("GET", "/internal/console/overview")
+        self.gateway.ask("GET", "/internal/console")
+        self.gateway.ask("GET", "/internal/console/overview", key="wrong")
+        levels = [line["log_level"] for line in self.lines()]
+        self.assertEqual(levels, [LogLevel.debug, LogLevel.info, LogLevel.info])
+
     def test_gone(self) -> None:
         """A peer that leaves before its answer is a line as well, and only one."""
         self.gateway.delivery.waiting = []
