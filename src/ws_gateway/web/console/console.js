@@ -87,6 +87,7 @@ function showOverview({ overview, queues, dead_letters: letters }) {
   showQueues(queues);
   showDeadLetters(letters, overview.dead_letters);
   showSlow(queues);
+  people.follow(overview.rates.filter(({ name }) => name.endsWith("connects")).map(({ total }) => total).join());
 }
 
 function showRates(overview) {
@@ -201,8 +202,17 @@ function showSlow(queues) {
 const people = {
   query: "",
   asked: 0,
+  paged: false,
   cursor: null,
   shown: [],
+  moves: null,
+
+  // Whoever came or went changes the list, unless somebody turned pages.
+  follow(moves) {
+    const moved = this.moves !== null && this.moves !== moves;
+    this.moves = moves;
+    if (moved && !this.paged) this.load(null);
+  },
 
   async search(query) {
     this.query = query;
