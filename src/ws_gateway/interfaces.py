@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Receipt,
     )
     from ws_gateway.domain.outgoing import Batch
+    from ws_gateway.domain.spans import SpanKind
     from ws_gateway.domain.views import (
         ConnectionDetail,
         ConnectionPage,
@@ -48,7 +49,9 @@ __all__ = [
     "IKeySource",
     "IMetrics",
     "IReadiness",
+    "ISpan",
     "ISubjectPolicy",
+    "ITracer",
 ]
 
 
@@ -281,3 +284,32 @@ class IMetrics(Interface):
         labels: Mapping[str, str] | None = None,
     ) -> IHistogram:
         """A histogram with the given upper bounds."""
+
+
+class ISpan(Interface):
+    """One piece of work that a trace shows, under way. Nothing of it raises or blocks."""
+
+    traceparent: str | None = Attribute(
+        "What whoever is called on the way is told: the context of this span. None where nothing is traced."
+    )
+
+    def note(name: str, value: str | int) -> None:
+        """Say more about it. Never a token, a user id or anything else that is personal."""
+
+    def end(error: str = "") -> None:
+        """It is over. Called once.
+
+        :param error: what went wrong, in a word or two; empty if nothing did.
+        """
+
+
+class ITracer(Interface):
+    """Where spans begin. Whole exchanges have one (a handshake, a webhook request, a publish call); frames
+    and deliveries to clients never do."""
+
+    def begin(name: str, kind: SpanKind, parent: str | None) -> ISpan:
+        """Begin a span. Never raises, never blocks.
+
+        :param name: one of a few names, without ids.
+        :param parent: a valid traceparent to go on from; with None a new trace begins.
+        """

@@ -7,7 +7,7 @@
     webhook-id: <event_id>
     webhook-timestamp: <Unix seconds>
     webhook-signature: v1,<base64> ..        (with a secret, one for each)
-    traceparent: <W3C>                       (if the event has one)
+    traceparent: <W3C>                       (the request's span where requests are traced, else the event's)
 
     <the event>
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from OpenSSL.SSL import Error as TLSError
@@ -40,13 +41,14 @@ from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from ws_gateway.domain.messages import Envelope, Receipt
+from ws_gateway.domain.spans import UNTRACED, SpanKind
 from ws_gateway.domain.trace import valid_traceparent
 from ws_gateway.errors import EventFailed, TargetDown
 from ws_gateway.events.bodies import BytesProducer, Remainder
 from ws_gateway.events.classify import judge, parse_retry_after
 from ws_gateway.events.connections import KeptConnections
 from ws_gateway.events.signing import Signer
-from ws_gateway.interfaces import ICounter, IEventSink, IHistogram, IMetrics
+from ws_gateway.interfaces import ICounter, IEventSink, IHistogram, IMetrics, ISpan, ITracer
 
 __all__ = ["WebhookMetrics", "WebhookSink", "webhook_sink"]
 
@@ -109,6 +111,7 @@ class WebhookSink:
     :param wall_seconds: Unix seconds.
     :param timeout: seconds for a whole exchange: connecting, request, answer.
     :param close_connections: ends what the agent keeps open.
+    :param tracer: sees each request as a span.
     """
 
     name = "webhook"
@@ -125,9 +128,11 @@ class WebhookSink:
         user_agent: str,
         metrics: IMetrics,
         close_connections: Callable[[], Deferred[None]],
+        tracer: ITracer = UNTRACED,
     ) -> None:
         self._agent = agent
         self._url = url.encode("ascii")
+        self._server = urlsplit(url).hostname or ""
         self._signer = Signer(secrets)
         self._clock = clock
         self._wall_seconds = wall_seconds
@@ -135,6 +140,7 @@ class WebhookSink:
         self._user_agent = user_agent
         self._metrics = WebhookMetrics.of(metrics)
         self._close_connections = close_connections
+        self._tracer = tracer
         self._under_way: set[Deferred[Any]] = set()
 
     def sign_with(self, secrets: Sequence[str]) -> None:
@@ -154,8 +160,10 @@ class WebhookSink:
 
     async def _deliver_one(self, envelope: Envelope) -> Receipt | Failure:
         started = self._clock.seconds()
+        span = self._begin_span(envelope)
         try:
-            response = await self._head_of_answer(envelope)
+            response = await self._head_of_answer(envelope, span.traceparent)
+            span.note("http.response.status_code", response.code)
             await self._rest_of_answer(response, started + self._timeout - self._clock.seconds())
             retry_after = response.headers.getRawHeaders(b"retry-after", [None])[-1]
             error = judge(response.code, parse_retry_after(retry_after, self._wall_seconds()))
@@ -167,15 +175,26 @@ class WebhookSink:
             result = Failure(EventFailed(f"the request could not be made: {type(error).__name__}"))
         self._metrics.duration.observe(self._clock.seconds() - started)
         (self._metrics.published if result is _RECEIPT else self._metrics.failed).inc()
+        span.end(type(result.value).__name__ if isinstance(result, Failure) else "")
         return result
 
-    async def _head_of_answer(self, envelope: Envelope) -> IResponse:
+    def _begin_span(self, envelope: Envelope) -> ISpan:
+        name = f"webhook {envelope.type}"
+        span = self._tracer.begin(name, SpanKind.CLIENT, valid_traceparent(envelope.traceparent))
+        span.note("http.request.method", "POST")
+        span.note("server.address", self._server)
+        span.note("ws.event_id", envelope.event_id)
+        span.note("ws.connection_id", envelope.connection_id)
+        return span
+
+    async def _head_of_answer(self, envelope: Envelope, traceparent: str | None) -> IResponse:
         """Send the request.
 
+        :param traceparent: what goes out instead of the event's.
         :raises TargetDown: no answer came.
         """
         body = BytesProducer(envelope.body)
-        requested = self._agent.request(b"POST", self._url, self._headers(envelope), body)
+        requested = self._agent.request(b"POST", self._url, self._headers(envelope, traceparent), body)
         alarm = self._clock.callLater(self._timeout, requested.cancel)
         self._under_way.add(requested)
         try:
@@ -205,7 +224,7 @@ class WebhookSink:
             if alarm.active():
                 alarm.cancel()
 
-    def _headers(self, envelope: Envelope) -> Headers:
+    def _headers(self, envelope: Envelope, traceparent: str | None) -> Headers:
         timestamp = int(self._wall_seconds())
         headers = {
             "Content-Type": ["application/json"],
@@ -219,7 +238,7 @@ class WebhookSink:
             headers["X-Webhook-Signature"] = [body_signature]
             headers["webhook-signature"] = [standard_signature]
         # Judged when it came in; judged again here, because a header is no place for surprises.
-        traceparent = valid_traceparent(envelope.traceparent)
+        traceparent = traceparent or valid_traceparent(envelope.traceparent)
         if traceparent is not None:
             headers["traceparent"] = [traceparent]
         return Headers(headers)
@@ -246,6 +265,7 @@ def webhook_sink(
     user_agent: str,
     metrics: IMetrics,
     tls_policy: IPolicyForHTTPS | None = None,
+    tracer: ITracer = UNTRACED,
 ) -> WebhookSink:
     """A WebhookSink over kept connections of the reactor.
 
@@ -261,5 +281,5 @@ def webhook_sink(
         pool=connections,
     )
     return WebhookSink(
-        agent, url, secrets, reactor, wall_seconds, timeout, user_agent, metrics, connections.close
+        agent, url, secrets, reactor, wall_seconds, timeout, user_agent, metrics, connections.close, tracer
     )

@@ -15,7 +15,8 @@ from enum import Enum
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 
-from ws_gateway.interfaces import IConnectionDirectory, IDelivery, IMetrics, IReadiness
+from ws_gateway.domain.spans import UNTRACED
+from ws_gateway.interfaces import IConnectionDirectory, IDelivery, IMetrics, IReadiness, ITracer
 from ws_gateway.web.batch import Batch
 from ws_gateway.web.connections import Connections
 from ws_gateway.web.disconnect import Disconnect
@@ -60,6 +61,7 @@ def build_root(
     console: IResource | None = None,
     ws_path: str = "/ws",
     surface: Surface = Surface.WHOLE,
+    tracer: ITracer = UNTRACED,
 ) -> Resource:
     """Build the tree that one port serves.
 
@@ -68,13 +70,14 @@ def build_root(
     :param upgrade: a leaf that takes WebSocket handshakes on reused connections; None: `ws_path` is 404.
     :param console: the status page and what belongs to it; None: there is none.
     :param ws_path: where `upgrade` goes; `<ws_path>/` is served by it as well.
+    :param tracer: sees publish calls.
     :raises ValueError: `ws_path` lies in a part of the tree that is ours.
     """
     root = Branch()
     root.putChild(b"health", Health())
     root.putChild(b"ready", Ready(readiness, detailed=surface is not Surface.PUBLIC))
     if surface is not Surface.PUBLIC:
-        internal = _internal(delivery, directory, metrics, clock, limits)
+        internal = _internal(delivery, directory, metrics, clock, limits, tracer)
         if console is not None:
             internal.putChild(b"console", console)
         root.putChild(b"internal", Guard(internal, api_keys))
@@ -90,10 +93,11 @@ def _internal(
     metrics: IMetrics,
     clock: IReactorTime,
     limits: HttpLimits,
+    tracer: ITracer,
 ) -> Resource:
     published = metrics.counter("publish_total", "Publications taken over HTTP.")
-    publish = Publish(delivery, published, limits.max_body_bytes)
-    publish.putChild(b"batch", Batch(delivery, published, limits.max_body_bytes))
+    publish = Publish(delivery, published, limits.max_body_bytes, tracer)
+    publish.putChild(b"batch", Batch(delivery, published, limits.max_body_bytes, tracer))
     tree = Branch()
     tree.putChild(b"publish", publish)
     tree.putChild(b"connections", Connections(directory, clock))

@@ -17,9 +17,10 @@ from ws_gateway.domain.failures import FailureLimit
 from ws_gateway.domain.messages import Handshake, Identity
 from ws_gateway.domain.origins import OriginRule
 from ws_gateway.domain.registry import Registry
+from ws_gateway.domain.spans import UNTRACED, SpanKind
 from ws_gateway.domain.trace import valid_traceparent
 from ws_gateway.errors import HandshakeRefused, KeysUnavailable, RefusalReason
-from ws_gateway.interfaces import IAuthenticator, IMetrics, IReadiness, ISubjectPolicy
+from ws_gateway.interfaces import IAuthenticator, IMetrics, IReadiness, ISubjectPolicy, ITracer
 from ws_gateway.websocket.answers import close_answer, is_key, problem_answer
 from ws_gateway.websocket.head import BadHead, Head
 from ws_gateway.websocket.refusals import Refusals
@@ -102,6 +103,8 @@ class Admission:
     """See the module.
 
     :param now: monotonic seconds.
+    :param tracer: sees each handshake whose token is judged as a span; what is refused before costs no more
+        than that.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Admission:
         registry: Registry,
         metrics: IMetrics,
         now: Callable[[], float],
+        tracer: ITracer = UNTRACED,
     ) -> None:
         self._rules = rules
         self._authenticator = authenticator
@@ -121,6 +125,7 @@ class Admission:
         self._draining = False
         self._paths = (rules.path, rules.path.rstrip("/") + "/")
         self._now = now
+        self._tracer = tracer
         self._failures = FailureLimit(rules.auth_failures_per_minute)
         self._refusals = Refusals(metrics, now)
 
@@ -183,6 +188,23 @@ class Admission:
         except BadHead:
             raise Refused(RefusalReason.BAD_REQUEST, _QUERY) from None
         handshake = Handshake(head.path, query, head.headers, client_ip)
+        traceparent = _traceparent(head, handshake)
+        span = self._tracer.begin("connect", SpanKind.SERVER, traceparent)
+        error = "given_up"
+        try:
+            admitted = await self._judge_token(head, handshake, key, traceparent)
+            error = ""
+            return admitted
+        except Refused as refused:
+            error = refused.reason.value
+            raise
+        finally:
+            span.end(error)
+
+    async def _judge_token(
+        self, head: Head, handshake: Handshake, key: str, traceparent: str | None
+    ) -> Admitted:
+        client_ip = handshake.client_ip
         offered = handshake.header_list("sec-websocket-protocol")
         subprotocol = next((name for name in offered if name.lower() == BEARER), None)
         try:
@@ -199,7 +221,7 @@ class Admission:
             _forget_frames(error)
             self._refusals.tell(RefusalReason.KEYS_UNAVAILABLE, str(error), client_ip)
             raise Refused(RefusalReason.KEYS_UNAVAILABLE, _no_keys(error.retry_after)) from None
-        wanted = _wanted_channels(query)
+        wanted = _wanted_channels(handshake.query)
         subjects, refused = await self._policy.grant(identity, wanted)
         self._check_room()  # again: time may have passed while a key or a grant was awaited
         most = self._rules.max_per_user
@@ -214,8 +236,7 @@ class Admission:
             subprotocol,
             head.headers.get("sec-websocket-extensions", ()),
             client_ip,
-            valid_traceparent(head.only("traceparent"))
-            or valid_traceparent(handshake.first_query("traceparent")),
+            traceparent,
             1 if handshake.first_query("v") == "1" else 0,
         )
 
@@ -260,6 +281,13 @@ def _origin(head: Head) -> str | None:
     """The origin; several lines are one value, which no rule allows."""
     lines = head.headers.get("origin")
     return None if lines is None else ", ".join(lines)
+
+
+def _traceparent(head: Head, handshake: Handshake) -> str | None:
+    """The trace that the handshake belongs to: its header's, else its query's."""
+    return valid_traceparent(head.only("traceparent")) or valid_traceparent(
+        handshake.first_query("traceparent")
+    )
 
 
 def _forget_frames(error: Exception) -> None:

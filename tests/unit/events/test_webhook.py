@@ -20,11 +20,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ws_gateway.domain.messages import Envelope, Receipt
+from ws_gateway.domain.spans import UNTRACED, SpanKind
 from ws_gateway.errors import EventFailed, TargetDown
 from ws_gateway.events.webhook import WebhookSink
-from ws_gateway.interfaces import IEventSink
+from ws_gateway.interfaces import IEventSink, ITracer
 from ws_gateway.testing.metrics import FakeMetrics
 from ws_gateway.testing.sinks import make_envelope
+from ws_gateway.testing.tracing import FakeTracer
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -77,6 +79,7 @@ class WebhookSinkTests(SynchronousTestCase):
         self.agent = FakeAgent()
         self.clock = Clock()
         self.metrics = FakeMetrics()
+        self.tracer: ITracer = UNTRACED
         self.closed = 0
         self.sink = self.make_sink("secret")
 
@@ -97,6 +100,7 @@ class WebhookSinkTests(SynchronousTestCase):
             user_agent="ws-gateway/9.9",
             metrics=self.metrics,
             close_connections=close,
+            tracer=self.tracer,
         )
 
     def headers_of(self, sink: WebhookSink, envelope: Envelope) -> dict[bytes, list[bytes]]:
@@ -155,6 +159,51 @@ class WebhookSinkTests(SynchronousTestCase):
         names = {name.lower() for name in self.headers_of(self.make_sink(), make_envelope())}
         self.assertFalse({name for name in names if b"signature" in name})
         self.assertLessEqual({b"webhook-id", b"webhook-timestamp"}, names)
+
+    def test_spans(self) -> None:
+        """Where requests are traced each attempt is a span that goes on from the event's context, and its own
+        context is what the target gets."""
+        tracer = self.tracer = FakeTracer()
+        sink = self.make_sink()
+        envelope = make_envelope(1, traceparent=TRACEPARENT)
+        for attempt, (code, error) in enumerate([(500, "EventFailed"), (204, "")]):
+            headers = self.headers_of(sink, envelope)
+            span = tracer.spans[attempt]
+            self.assertEqual(span.name, f"webhook {envelope.type.value}")
+            self.assertEqual((span.kind, span.parent, span.ended), (SpanKind.CLIENT, TRACEPARENT, 0))
+            self.assertEqual(headers[b"Traceparent"], [span.traceparent.encode()])
+            response = FakeResponse(code)
+            self.agent.answers[-1].callback(response)
+            response.end()
+            self.assertEqual((span.ended, span.error), (1, error))
+            self.assertEqual(
+                span.notes,
+                {
+                    "http.request.method": "POST",
+                    "server.address": "backend",
+                    "ws.event_id": envelope.event_id,
+                    "ws.connection_id": envelope.connection_id,
+                    "http.response.status_code": code,
+                },
+            )
+
+    def test_span_of_an_event_without_one(self) -> None:
+        """An event without a context begins a trace; one that is no traceparent is none."""
+        tracer = self.tracer = FakeTracer()
+        sink = self.make_sink()
+        for traceparent in (None, "00-x"):
+            headers = self.headers_of(sink, evolve(make_envelope(), traceparent=traceparent))
+            self.assertIsNone(tracer.spans[-1].parent)
+            self.assertEqual(headers[b"Traceparent"], [tracer.spans[-1].traceparent.encode()])
+
+    def test_span_without_an_answer(self) -> None:
+        """A target that does not answer leaves a span that says so, without a status."""
+        tracer = self.tracer = FakeTracer()
+        self.make_sink().deliver([make_envelope()])
+        self.clock.advance(11)
+        (span,) = tracer.spans
+        self.assertEqual((span.ended, span.error), (1, "TargetDown"))
+        self.assertNotIn("http.response.status_code", span.notes)
 
     def test_signed_afresh(self) -> None:
         """A later attempt has the same id, a new timestamp and a new signature."""

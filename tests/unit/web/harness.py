@@ -16,6 +16,7 @@ from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.interfaces import IReadiness
 from ws_gateway.testing.inspector import FakeInspector
 from ws_gateway.testing.metrics import FakeMetrics
+from ws_gateway.testing.tracing import FakeTracer
 from ws_gateway.testing.web import FakeDelivery, FakeDirectory
 from ws_gateway.web.channel import GatewayChannel
 from ws_gateway.web.console.tree import console_tree
@@ -112,6 +113,7 @@ class Gateway:
         self.accepts: list[str | None] = []
         self.inspector = FakeInspector(list(views))
         self.tickets: list[str] = []
+        self.tracer = FakeTracer()
         limits = limits or HttpLimits(max_body_bytes=1000, keepalive_seconds=120, request_seconds=30)
         self.root = build_root(
             delivery=self.delivery,
@@ -127,6 +129,7 @@ class Gateway:
             console=console_tree(self.inspector, self._issue, feed or _Feed()),
             ws_path=ws_path,
             surface=surface,
+            tracer=self.tracer,
         )
         self.site = GatewaySite(self.root, self.clock, limits, self.metrics)
 

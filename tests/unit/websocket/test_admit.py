@@ -4,7 +4,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -14,12 +14,14 @@ from tests.unit.websocket.gate import KEY, TOKEN, request
 from ws_gateway.domain.messages import Identity
 from ws_gateway.domain.origins import OriginRule
 from ws_gateway.domain.registry import Registry
+from ws_gateway.domain.spans import SpanKind
 from ws_gateway.errors import KeysUnavailable, RefusalReason
 from ws_gateway.interfaces import IReadiness, ISubjectPolicy
 from ws_gateway.testing.auth import FakeAuthenticator
 from ws_gateway.testing.connections import FakeConnection
 from ws_gateway.testing.frames import read_frames
 from ws_gateway.testing.metrics import FakeMetrics
+from ws_gateway.testing.tracing import FakeTracer
 from ws_gateway.websocket.admit import Admission, AdmissionRules, Admitted, Refused
 from ws_gateway.websocket.head import parse_head
 
@@ -50,6 +52,7 @@ class AdmissionTestCase(SynchronousTestCase):
         self.metrics = FakeMetrics()
         self.policy = WaitingPolicy()
         self.authenticator = FakeAuthenticator({TOKEN: Identity("42"), "other": Identity("43")})
+        self.tracer = FakeTracer()
         self.admission = Admission(
             AdmissionRules(**rules),
             self.authenticator,
@@ -57,6 +60,7 @@ class AdmissionTestCase(SynchronousTestCase):
             self.registry,
             self.metrics,
             Clock().seconds,
+            self.tracer,
         )
 
     def judge(self, data: bytes, peer: str | None = "192.0.2.7") -> Deferred[Admitted]:
@@ -91,6 +95,44 @@ class AdmissionTestCase(SynchronousTestCase):
         head, _, behind = answer.partition(b"\r\n\r\n")
         self.assertTrue(head.startswith(b"HTTP/1.1 101 "))
         self.assertEqual(read_frames(behind).close, (code, reason))
+
+
+class TraceTests(AdmissionTestCase):
+    """Every handshake whose token is judged is one span."""
+
+    def test_admitted(self) -> None:
+        """It goes on from the client's context and ends when the judgement is there."""
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        self.policy.hangs = True
+        judging = self.judge(request("/ws", TOKEN, f"traceparent: {trace}"))
+        (span,) = self.tracer.spans
+        self.assertEqual((span.name, span.kind, span.parent), ("connect", SpanKind.SERVER, trace))
+        self.assertEqual(span.ended, 0)
+        self.policy.waiting[0].callback((("user:42",), ()))
+        self.assertEqual((span.ended, span.error), (1, ""))
+        # What the events of the connection carry is the client's own context.
+        self.assertEqual(self.successResultOf(judging).traceparent, trace)
+
+    def test_refused(self) -> None:
+        """A refusal says why, in the words of the metrics."""
+        self.refused(request("/ws", "nonsense"), RefusalReason.SIGNATURE)
+        (span,) = self.tracer.spans
+        self.assertEqual((span.parent, span.ended, span.error), (None, 1, "signature"))
+
+    def test_left(self) -> None:
+        """A client that leaves while it waits ends its span."""
+        self.policy.hangs = True
+        judging = self.judge(request("/ws", TOKEN))
+        judging.cancel()
+        self.failureResultOf(judging, CancelledError)
+        (span,) = self.tracer.spans
+        self.assertEqual((span.ended, span.error), (1, "given_up"))
+
+    def test_not_judged(self) -> None:
+        """What is refused without a look at its token leaves no span."""
+        self.make(max_connections=0)
+        self.refused(request("/ws", TOKEN), RefusalReason.FULL)
+        self.assertEqual(self.tracer.spans, [])
 
 
 class HandshakeTests(AdmissionTestCase):
