@@ -69,6 +69,12 @@ _NO_SOCKET = """
 window.WebSocket = class { constructor() { setTimeout(() => this.onclose({code: 1006})); } };
 """
 
+_REMEMBER_SOCKETS = """
+window.sockets = [];
+const Real = WebSocket;
+window.WebSocket = class extends Real { constructor(...all) { super(...all); sockets.push(this); } };
+"""
+
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
@@ -285,6 +291,21 @@ def test_without_the_socket(browser: WebDriver, daemon: Daemon) -> None:
     with clients(daemon, "ada"):
         console.wait("connections", "1")
     console.wait("connections", "0")
+
+
+def test_new_ticket(browser: WebDriver, daemon: Daemon) -> None:
+    """A feed that ends, as each does after some minutes, is followed by the next one at once."""
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _REMEMBER_SOCKETS})
+    console = Console(browser, daemon)
+    console.wait("state", "live")
+    # A proper close is answered with its code, so the page sees what it sees when its time is over.
+    browser.execute_script("sockets[0].close(4401)")
+    until(lambda: browser.execute_script("return sockets.length") == 2, "the next socket", daemon.log)
+    console.wait("state", "live")
+    with clients(daemon, "ada"):
+        console.wait("connections", "1")
+    assert browser.execute_script("return sockets.map((one) => one.readyState)") == [3, 1]
+    console.judge()
 
 
 def test_gateway_away(browser: WebDriver, daemon: Daemon) -> None:

@@ -69,11 +69,9 @@ export class Feed {
     const socket = new WebSocket(`${BASE.replace(/^http/, "ws")}/feed`, ["bearer", ticket]);
     this.socket = socket;
     this.heard = performance.now();
-    socket.onopen = () => {
-      this.wait = 1000;
-    };
     socket.onmessage = (message) => {
       this.heard = performance.now();
+      this.wait = 1000;
       const frame = JSON.parse(message.data);
       if (frame.type !== "event") return;
       this.onState("live");
@@ -82,7 +80,7 @@ export class Feed {
     socket.onclose = (closed) => {
       this.socket = null;
       if (closed.code === TICKET_OVER && this.wait === 1000) {
-        this.wait = 2000; // at once, but only once: the next opening sets it back
+        this.wait = 2000; // at once, but only once: the next figures set it back
         this.connect();
       } else {
         this.poll();
