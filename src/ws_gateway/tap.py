@@ -48,7 +48,7 @@ from ws_gateway.events.pipeline import EventPipeline
 from ws_gateway.events.recorder import EventRecorder
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
 from ws_gateway.interfaces import IAuthenticator, IEventSink, IKeySource, IMetrics
-from ws_gateway.operators import build_inspector
+from ws_gateway.operators import build_inspector, build_manhole, judge_manhole
 from ws_gateway.ops.clock import count_monotonic_time
 from ws_gateway.ops.collection import CollectionService
 from ws_gateway.ops.lifecycle import Stage, StagedService
@@ -77,6 +77,8 @@ from ws_gateway.websocket.upgrade import UpgradeResource
 
 __all__ = ["Options", "makeService"]
 
+MANHOLE = "manhole"
+
 RESERVED_DESCRIPTORS = 200
 """What a node keeps for HTTP, webhooks and its own files when it computes `WS_MAX_CONNECTIONS`."""
 
@@ -100,6 +102,7 @@ class Options(options.Options):
         """
         try:
             self.reading = read(os.environ, self.overrides, _read_text)
+            judge_manhole(self.reading.settings, _read_text)
         except ConfigError as error:
             lines = ["the gateway cannot start:", *error.problems]
             raise usage.UsageError("\n".join(lines)) from None
@@ -211,6 +214,9 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     if listen.internal is not None:
         internal = site(Surface.INTERNAL)
         openings.append(Opening(Surface.INTERNAL.value, "INTERNAL_LISTEN", listen.internal, internal))
+    manhole = build_manhole(settings, reactor, inspector, _read_text)
+    if manhole is not None:
+        openings.append(Opening(MANHOLE, "MANHOLE_LISTEN", settings.ops.manhole_endpoint or "", manhole))
     ports = Ports(reactor, openings)
     notifier = Notifier(
         Manager.of(os.environ),
@@ -242,6 +248,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             Stage("events", pipeline.drain),
             # Until here the backend can publish, and operators can watch the queue go down.
             Stage("internal", lambda: ports.close(Surface.INTERNAL.value)),
+            Stage(MANHOLE, lambda: ports.close(MANHOLE).addCallback(lambda _: manhole and manhole.close())),
         ],
         adopted=lambda application: _adopted(application, config, worth, reload, reactor),
     )

@@ -548,6 +548,44 @@ class EventTests(Case):
         self.assertEqual(self.warnings({"SHUTDOWN_DRAIN_SECONDS": "24"}), [])
 
 
+class ManholeTests(Case):
+    def test_off(self) -> None:
+        """Without MANHOLE_LISTEN there is no manhole, whatever else is set."""
+        self.assertIsNone(loaded({"MANHOLE_WRITE": "1"}).ops.manhole_endpoint)
+
+    def test_loopback(self) -> None:
+        """A TCP port is open to this machine only, unless the endpoint says otherwise, which is warned of."""
+        keys = {"MANHOLE_AUTHORIZED_KEYS": "/k", "MANHOLE_HOST_KEY": "/h"}
+        for written, used, warned in (
+            ("tcp:8022", "tcp:8022:interface=127.0.0.1", False),
+            ("TCP:8022", "TCP:8022:interface=127.0.0.1", False),
+            ("tcp6:8022", r"tcp6:8022:interface=\:\:1", False),
+            (r"tcp:8022:interface=\:\:1", r"tcp:8022:interface=\:\:1", False),
+            ("tcp:8022:interface=127.0.0.2:backlog=5", "tcp:8022:interface=127.0.0.2:backlog=5", False),
+            ("tcp:8022:interface=0.0.0.0", "tcp:8022:interface=0.0.0.0", True),
+            ("tcp:8022:interface=", "tcp:8022:interface=", True),
+            (r"tcp:8022:interface=\:\:", r"tcp:8022:interface=\:\:", True),
+            ("unix:/run/manhole.sock:mode=600", "unix:/run/manhole.sock:mode=600", False),
+        ):
+            settings = loaded({**keys, "MANHOLE_LISTEN": written})
+            self.assertEqual(settings.ops.manhole_endpoint, used)
+            lines = self.warnings({**ENOUGH, **keys, "MANHOLE_LISTEN": written})
+            self.assertEqual(
+                [line.startswith("MANHOLE_LISTEN: lets other") for line in lines], [True] * warned
+            )
+
+    def test_keys(self) -> None:
+        """A manhole needs both files."""
+        lines = self.problems({**ENOUGH, "MANHOLE_LISTEN": "tcp:8022"})
+        self.assertEqual(
+            lines,
+            [
+                "MANHOLE_AUTHORIZED_KEYS: must be set, because MANHOLE_LISTEN is",
+                "MANHOLE_HOST_KEY: must be set, because MANHOLE_LISTEN is",
+            ],
+        )
+
+
 class ProblemTests(Case):
     """How problems are told."""
 

@@ -84,6 +84,25 @@ def _retry(draft: Draft) -> Iterator[str]:
         )
 
 
+def _manhole(draft: Draft) -> Iterator[str]:
+    """A door needs keys."""
+    if "MANHOLE_LISTEN" in draft.given:
+        for name in ("MANHOLE_AUTHORIZED_KEYS", "MANHOLE_HOST_KEY"):
+            if name not in draft.given:
+                yield f"{name}: must be set, because {draft.label('MANHOLE_LISTEN')} is"
+
+
+def _is_open(endpoint: str) -> bool:
+    """Whether an endpoint string says that other machines may come."""
+    _, said, interface = endpoint.replace("\\", "").partition("interface=")
+    if not said:
+        return False
+    try:
+        return not ip_address(interface).is_loopback
+    except ValueError:  # a name, or more than an address
+        return not interface.startswith(("127.", "::1", "localhost"))
+
+
 def _cannot_be_forged(url: str) -> bool:
     """Whether nobody between us and a URL can answer in its place: https, or it lies on this host."""
     parts = urlsplit(url)
@@ -96,7 +115,7 @@ def _cannot_be_forged(url: str) -> bool:
 
 def problems(draft: Draft) -> Iterator[str]:
     """One line for each thing that cannot work."""
-    for check in (_key_source, _webhook, _retry):
+    for check in (_key_source, _webhook, _retry, _manhole):
         yield from check(draft)
 
 
@@ -113,6 +132,8 @@ def warnings(draft: Draft) -> Iterator[str]:
         )
     if settings.events.mode == "webhook" and settings.webhook.secret is None:
         yield "SYMFONY_WEBHOOK_SECRET: is not set, so no event is signed and anybody could have sent it"
+    if _is_open(settings.ops.manhole or ""):
+        yield f"{draft.label('MANHOLE_LISTEN')}: lets other machines knock; only keys stand between"
     if not settings.http.api_keys:
         yield "GATEWAY_API_KEY: is not set, so /internal answers 403 and nobody can publish"
     if settings.node.shutdown_drain_seconds and (

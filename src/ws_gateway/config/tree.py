@@ -563,6 +563,38 @@ class Ops(Group):
         "How many of the last events are remembered for operators, each with the beginning of its text.",
         default="10000",
     )
+    manhole: str | None = setting(
+        "MANHOLE_LISTEN",
+        addresses.endpoint(),
+        "Where operators come in over SSH, as an endpoint string; tcp: without interface= means 127.0.0.1.",
+        unset="none (no manhole)",
+    )
+    manhole_authorized_keys: str | None = setting(
+        "MANHOLE_AUTHORIZED_KEYS",
+        addresses.file_path(),
+        "The file with their public keys, one a line, as sshd has it; read at each login.",
+    )
+    manhole_host_key: str | None = setting(
+        "MANHOLE_HOST_KEY",
+        addresses.file_path(),
+        "The file with the private ed25519 key by which they know this gateway.",
+    )
+    manhole_write: bool = setting(
+        "MANHOLE_WRITE",
+        kinds.flag(),
+        "Let operators kick connections, too; otherwise they can only look.",
+        default="0",
+    )
+
+    @property
+    def manhole_endpoint(self) -> str | None:
+        """The endpoint string of the manhole, on this machine only unless it says otherwise."""
+        text = self.manhole
+        if text is None or "interface=" in text:
+            return text
+        kind = text.partition(":")[0].lower()
+        loopback = {"tcp": "127.0.0.1", "tcp4": "127.0.0.1", "tcp6": r"\:\:1"}.get(kind)
+        return text if loopback is None else f"{text}:interface={loopback}"
 
 
 @frozen(kw_only=True)
