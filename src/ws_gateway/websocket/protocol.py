@@ -33,6 +33,7 @@ from ws_gateway.domain.views import ConnectionDetail
 from ws_gateway.errors import HandshakeRefused, KeysUnavailable
 from ws_gateway.interfaces import IConnection
 from ws_gateway.websocket.lane import next_text
+from ws_gateway.websocket.pieces import gather
 from ws_gateway.websocket.surroundings import Surroundings
 from ws_gateway.websocket.writer import Writer, make_writer
 
@@ -171,6 +172,17 @@ class GatewayProtocol(WebSocketServerProtocol):
         around.counters.connections.inc()
         self._perform(self._session.opened(around.wheel.now()))
         self._watch()
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """A piece of a frame, unmasked and inflated."""
+        if not self.failedByMe:
+            gather(self.frame_data, payload)
+
+    def onMessageFrame(self, payload: list[bytes]) -> None:
+        """A frame is complete, the message perhaps not."""
+        if not self.failedByMe:
+            for piece in payload:
+                gather(self.message_data, piece)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """A message that the fast lane left to Autobahn."""
