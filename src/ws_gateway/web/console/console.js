@@ -124,12 +124,11 @@ function showQueues(queues) {
   say($("oldest"), queues.events ? span(queues.oldest_seconds) : "–");
   say($("queued-bytes"), bytes(queues.bytes));
   say($("queued-of"), `of ${bytes(queues.max_bytes)}`);
-  const meter = $("queue-meter");
-  meter.max = queues.max_bytes || 1;
-  meter.low = meter.max * 0.5;
-  meter.high = meter.max * 0.8;
-  meter.optimum = 0;
-  meter.value = queues.bytes;
+  const full = queues.max_bytes ? Math.min(1, queues.bytes / queues.max_bytes) : 0;
+  const percent = `${(full * 100).toFixed(1)}%`;
+  $("gauge").dataset.level = full > 0.8 ? "bad" : full > 0.5 ? "wait" : "good";
+  $("gauge").setAttribute("aria-valuenow", Math.round(full * 100));
+  $("gauge").firstElementChild.setAttribute("width", percent);
   $("no-sinks").hidden = queues.sinks.length > 0;
   keyed(
     $("sinks"),
