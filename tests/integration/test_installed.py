@@ -28,7 +28,7 @@ class InstalledTests(unittest.TestCase):
             self.skipTest("ws-gateway is not installed here: use ./scripts/test")
 
     def test_files(self) -> None:
-        """The plugin, the type marker and the pages of the demo are part of the package."""
+        """The plugin, the type marker and all pages are part of the package."""
         files = {str(path) for path in self.distribution.files or ()}
         for wanted in (
             "twisted/plugins/ws_gateway.py",
@@ -36,6 +36,9 @@ class InstalledTests(unittest.TestCase):
             "ws_gateway/demo/chat.html",
             "ws_gateway/demo/chat.css",
             "ws_gateway/demo/chat.js",
+            "ws_gateway/web/console/console.html",
+            "ws_gateway/web/console/console.css",
+            "ws_gateway/web/console/console.js",
         ):
             self.assertIn(wanted, files)
         self.assertNotIn("twisted/plugins/__init__.py", files)
