@@ -47,7 +47,7 @@ from ws_gateway.events.limits import PipelineLimits
 from ws_gateway.events.pipeline import EventPipeline
 from ws_gateway.events.recorder import EventRecorder
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
-from ws_gateway.interfaces import IAuthenticator, IEventSink, IKeySource, IMetrics
+from ws_gateway.interfaces import IAuthenticator, IEventSink, IKeySource, IMetrics, ITracer
 from ws_gateway.operators import build_inspector, build_manhole, judge_manhole
 from ws_gateway.ops.clock import count_monotonic_time
 from ws_gateway.ops.collection import CollectionService
@@ -61,6 +61,7 @@ from ws_gateway.ops.reload import Reload
 from ws_gateway.ops.signals import absorb_stop_signals, reload_on_hup, rotate_on_usr1
 from ws_gateway.reading import Reading, read, read_again
 from ws_gateway.reloadable import metrics_tokens, takers, tell_warnings, webhook_secrets
+from ws_gateway.traces import build_tracing, judge_tracing
 from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
@@ -103,6 +104,7 @@ class Options(options.Options):
         try:
             self.reading = read(os.environ, self.overrides, _read_text)
             judge_manhole(self.reading.settings, _read_text)
+            judge_tracing(self.reading.settings)
         except ConfigError as error:
             lines = ["the gateway cannot start:", *error.problems]
             raise usage.UsageError("\n".join(lines)) from None
@@ -123,7 +125,9 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     metrics = PrometheusMetrics(version=__version__)
     registry = Registry()
     delivery = Delivery(registry, lambda call: reactor.callLater(0, call), time.monotonic, metrics)
-    sinks = [SINKS[name](settings, reactor, metrics) for name in MODES[settings.events.mode]]
+    node_id = settings.node.node_id or socket.gethostname()
+    tracer, tracing = build_tracing(settings, reactor, node_id, metrics)
+    sinks = [SINKS[name](settings, reactor, metrics, tracer) for name in MODES[settings.events.mode]]
     pipeline = _pipeline(settings, sinks, reactor, metrics)
     wheel = Wheel(reactor)
     at_hand = config.reading.token_keys
@@ -139,6 +143,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         registry,
         metrics,
         time.monotonic,
+        tracer,
     )
     surroundings = Surroundings(
         registry=registry,
@@ -151,7 +156,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             DropStrategy(settings.client_queue.drop_strategy),
         ),
         counters=Counters.of(metrics),
-        node_id=settings.node.node_id or socket.gethostname(),
+        node_id=node_id,
         wall=wall,
         later=lambda call: reactor.callLater(0, call),
         random=random.random,
@@ -162,9 +167,9 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     _fixed_counters(metrics)
     readiness = [admission, pipeline, *fetched]
     inspector, meter = build_inspector(
-        settings, surroundings.node_id, reactor, registry, pipeline, admission, readiness, metrics
+        settings, node_id, reactor, registry, pipeline, admission, readiness, metrics
     )
-    console, console_feed = build_console(reactor, wheel, inspector, surroundings.node_id)
+    console, console_feed = build_console(reactor, wheel, inspector, node_id)
     metrics.gauge("ws_connections", "Connections that are open.", lambda: len(registry))
     metrics.gauge("ws_subjects", "Subjects that somebody listens to.", registry.subject_count)
 
@@ -203,6 +208,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             console=console,
             ws_path=settings.listen.path,
             surface=surface,
+            tracer=tracer,
         )
         return GatewaySite(root, reactor, limits, metrics)
 
@@ -254,6 +260,8 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     )
     # The first one is the last to be stopped: the watchdog is fed to the end.
     notifier.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    if tracing is not None:
+        tracing.setServiceParent(gateway)
     CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
     meter.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     for source in fetched:
@@ -265,7 +273,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     return gateway
 
 
-def _webhook(settings: Settings, reactor: Any, metrics: IMetrics) -> IEventSink:
+def _webhook(settings: Settings, reactor: Any, metrics: IMetrics, tracer: ITracer) -> IEventSink:
     webhook = settings.webhook
     assert webhook.url is not None  # the settings were checked for this mode
     return webhook_sink(
@@ -278,6 +286,7 @@ def _webhook(settings: Settings, reactor: Any, metrics: IMetrics) -> IEventSink:
         webhook.connection_max_age_seconds,
         f"ws-gateway/{__version__}",
         metrics,
+        tracer=tracer,
     )
 
 
@@ -287,7 +296,7 @@ def _fixed_counters(metrics: IMetrics) -> None:
     metrics.counter("broker_publish_total", "Events that a broker took.")
 
 
-SinkMaker = Callable[[Settings, Any, IMetrics], IEventSink]
+SinkMaker = Callable[[Settings, Any, IMetrics, ITracer], IEventSink]
 
 SINKS: Mapping[str, SinkMaker] = {"webhook": _webhook}
 """How each sink is made."""

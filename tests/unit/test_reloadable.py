@@ -13,6 +13,7 @@ from ws_gateway.auth.jwks_fetch import FetchFailed, Outcome
 from ws_gateway.auth.keys import ReplaceableKeys, SecretKeys
 from ws_gateway.config.fields import settings_of
 from ws_gateway.config.load import groups
+from ws_gateway.domain.spans import UNTRACED
 from ws_gateway.events.signing import Signer
 from ws_gateway.ops.logs import Threshold
 from ws_gateway.reading import Reading, read
@@ -32,7 +33,9 @@ class TableTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.addCleanup(logging.root.setLevel, logging.root.level)
         self.keys = ReplaceableKeys(SecretKeys("old", ["HS256"]))
-        self.sink: Any = SINKS["webhook"](reading(WEBHOOK_SECRET="old").settings, None, FakeMetrics())
+        self.sink: Any = SINKS["webhook"](
+            reading(WEBHOOK_SECRET="old").settings, None, FakeMetrics(), UNTRACED
+        )
         self.api_keys, self.metrics_token = KeyRing(["old"]), KeyRing(["old"])
         self.worth = Threshold(LogLevel.info)
         sinks = [FakeSink(), self.sink]

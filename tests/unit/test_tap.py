@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from twisted.application.service import IService
 from twisted.internet import reactor
@@ -100,6 +102,26 @@ class OptionsTests(OptionsTestCase):
         for path in (bad, directory / "absent.pem"):
             (line,) = self.problems(EVENTS_MODE="none", JWT_PUBLIC_KEY_FILE=str(path))
             self.assertIn("JWT_PUBLIC_KEY_FILE", line)
+
+
+class TracingTests(OptionsTestCase):
+    """`TRACING`."""
+
+    def test_missing_extra(self) -> None:
+        """Without the extra nothing starts and a line says what to install; switched off it is not missed."""
+        self.enterContext(patch.dict(sys.modules, {"ws_gateway.ops.tracing": None}))
+        (line,) = self.problems(**settings(TRACING="1"))
+        self.assertIn("TRACING", line)
+        self.assertIn("pip install 'ws-gateway[otel]'", line)
+        self.parsed(**settings(TRACING="0"))
+
+    def test_service(self) -> None:
+        """It is a service of the gateway, the last but one to stop; off by default."""
+        for environment, traced in ((settings(TRACING="1"), True), (settings(), False)):
+            gateway = makeService(self.parsed(**environment), MemoryReactorClock())
+            names = [service.name for service in gateway]
+            self.assertEqual("tracing" in names, traced)
+            self.assertEqual(names[1] == "tracing", traced)
 
 
 class TablesTests(OptionsTestCase):

@@ -25,6 +25,7 @@ __all__ = [
     "Settings",
     "Subjects",
     "Token",
+    "Tracing",
     "Webhook",
 ]
 
@@ -597,6 +598,26 @@ class Ops(Group):
         return text if loopback is None else f"{text}:interface={loopback}"
 
 
+@frozen
+class Tracing(Group):
+    """What a tracing backend is told over OTLP; the `OTEL_` variables of the field say where it is."""
+
+    heading: ClassVar[str] = "Tracing"
+
+    enabled: bool = setting(
+        "TRACING",
+        kinds.flag(),
+        "Whether handshakes, webhook requests and publish calls become spans; needs the extra otel.",
+        default="0",
+    )
+    ratio: float = setting(
+        "TRACING_RATIO",
+        kinds.number(0, 1),
+        "The share of traces beginning here that are recorded; a traceparent brings its own decision along.",
+        default="1",
+    )
+
+
 @frozen(kw_only=True)
 class Settings:
     """All settings, checked."""
@@ -613,3 +634,4 @@ class Settings:
     ordering: Ordering = Factory(Ordering)
     http: Http = Factory(Http)
     ops: Ops = Factory(Ops)
+    tracing: Tracing = Factory(Tracing)
