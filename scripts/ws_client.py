@@ -140,8 +140,9 @@ def talk(connection: ClientConnection, texts: list[str], seconds: float) -> int:
                 frame = connection.recv(timeout=None if end is None else max(0.0, end - time.monotonic()))
             except TimeoutError:
                 break
-            print(frame if isinstance(frame, str) else repr(frame), flush=True)
+            # Noted before it is shown: whoever sees the pong may stop us at once.
             pong = pong or (isinstance(frame, str) and "".join(frame.split()) == PONG)
+            print(frame if isinstance(frame, str) else repr(frame), flush=True)
     except ConnectionClosed as closed:
         line = closing_line(closed)
         if not pong:
