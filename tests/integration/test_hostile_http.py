@@ -121,6 +121,25 @@ class LargeBodyTests(HostileTestCase):
                     self.assertLess(self.pour(client, [chunk] * (HUGE // len(PIECE))), 32 * MIB)
                     bystander.ping_pong()
 
+    def test_bodies_of_many(self):
+        """150 MB of bodies without a key that never end: the oldest are given up, and keys work anywhere."""
+        memory, body = self.daemon.resident_bytes(), b"{".ljust(1_000_000)
+        clients = []
+        for _ in range(150):
+            client = self.raw()
+            client.send(self.head("/internal/publish", f"Content-Length: {MIB}"))
+            self.pour(client, [body])
+            clients.append(client)
+        for client in clients[:100]:
+            self.assertEqual(client.read_head(), 503)
+        for lines, key in (((), API_KEY), ((f"X-Api-Key: {API_KEY}",), "")):
+            document = {"subjects": ["nobody"], "payload": "x" * 900_000, "api_key": key}
+            text = json.dumps(document).encode()
+            client = self.raw()
+            client.send(self.head("/internal/publish", f"Content-Length: {len(text)}", *lines) + text)
+            self.assertEqual(client.read_head(), 200)
+        self.assertLess(self.daemon.resident_bytes() - memory, 56 * MIB)
+
     def test_endless_parts_of_chunks(self):
         """The line of a size, its extension, and trailers have their bounds, too."""
         key = f"X-Api-Key: {API_KEY}"

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from ws_gateway.web.problem import Problem
-from ws_gateway.web.request import BodyTooLarge, GatewayRequest
+from ws_gateway.web.request import BodyRefused, GatewayRequest
 
 __all__ = ["GatewayChannel"]
 
@@ -81,8 +81,8 @@ class GatewayChannel(HTTPChannel):
             return
         try:
             super().rawDataReceived(data)
-        except BodyTooLarge:
-            self._answer_now(self._request.too_large)
+        except BodyRefused as refused:
+            self.answer_now(refused.problem)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._end_with(Problem(431, "the head is too long"))
@@ -163,7 +163,7 @@ class GatewayChannel(HTTPChannel):
     def _expire(self) -> None:
         self._deadline = None
         if self._reads_body:
-            self._answer_now(_LATE)
+            self.answer_now(_LATE)
         else:
             self.timeoutConnection()
 
@@ -179,7 +179,7 @@ class GatewayChannel(HTTPChannel):
         self._unread_body = True
         self._request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
 
-    def _answer_now(self, problem: Problem) -> None:
+    def answer_now(self, problem: Problem) -> None:
         """Answer the request whose body is being read, without the rest of it."""
         self._request.refuse(problem)
         self._skip_body()
@@ -188,7 +188,7 @@ class GatewayChannel(HTTPChannel):
     def _respondToBadRequestAndDisconnect(self) -> None:
         problem = Problem(400, "this is not a well-formed HTTP/1.1 request")
         if self._reads_body:
-            self._answer_now(problem)
+            self.answer_now(problem)
         else:
             self._end_with(problem)
 

@@ -168,6 +168,7 @@ class _KeyInBody(ApiResource):
     """A call that is made only if its body brings the key."""
 
     isLeaf = True
+    keyless = True
 
     def __init__(self, call: ApiResource, keys: KeyRing) -> None:
         super().__init__()

@@ -18,11 +18,25 @@ from ws_gateway.web.answers import send
 from ws_gateway.web.problem import Problem, problem_for
 from ws_gateway.web.resource import ApiResource, ProblemPage
 
-__all__ = ["BodyTooLarge", "GatewayRequest"]
+__all__ = ["BodyRefused", "GatewayRequest"]
 
 
-class BodyTooLarge(Exception):
-    """A body without an announced length grew over the limit."""
+class BodyRefused(Exception):
+    """No more of this body is read.
+
+    :ivar problem: why.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+_CROWDED = Problem(
+    503,
+    "too many bodies without a key in a header are being sent; send the key in X-Api-Key",
+    headers=((b"Retry-After", b"1"),),
+)
 
 
 class GatewayRequest(Request):
@@ -39,6 +53,7 @@ class GatewayRequest(Request):
     _resource: IResource | None = None
     _limit = 0
     _size = 0
+    _keyless = False
     _began = 0.0
 
     def head_received(self, method: bytes, target: bytes, version: bytes, length: int | None) -> bool:
@@ -63,7 +78,11 @@ class GatewayRequest(Request):
             return False
         if not length and length is not None:
             return False
-        self._limit = resource.body_limit(method) if isinstance(resource, ApiResource) else 0
+        if isinstance(resource, ApiResource):
+            self._limit = resource.body_limit(method)
+            self._keyless = resource.keyless
+        else:
+            self._limit = 0
         if length is not None and length > self._limit > 0:
             self.refuse(self.too_large)
             return False
@@ -75,21 +94,30 @@ class GatewayRequest(Request):
         return Problem(413, f"the body must be at most {self._limit} bytes long")
 
     def refuse(self, problem: Problem) -> None:
-        """Answer with a problem instead of what was asked for."""
+        """Answer with a problem instead of what was asked for; nobody needs the body any more."""
+        self._body = self.content = BytesIO()
         self._resource = ProblemPage(problem)
 
     def handleContentChunk(self, data: bytes) -> None:
         """A part of the body is here.
 
-        :raises BodyTooLarge: it is too much.
+        :raises BodyRefused: it is too much, or too much together with those of others.
         """
         self._size += len(data)
         if self._size > self._limit:
-            raise BodyTooLarge
+            raise BodyRefused(self.too_large)
+        if self._keyless and not self.site.keyless.grow(self, len(data)):
+            raise BodyRefused(_CROWDED)
         self._body.write(data)
+
+    def give_up(self) -> None:
+        """See keyless.Reader."""
+        channel: Any = self.channel
+        channel.answer_now(_CROWDED)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All that is wanted is here. (The parent reads the target and forms here; both are done, or not.)"""
+        self._forget_body()
         self.process()
 
     def process(self) -> None:
@@ -122,10 +150,15 @@ class GatewayRequest(Request):
         log_access(self.method, self.path, self.code, self.sentLength, seconds)
 
     def connectionLost(self, reason: Failure) -> None:
+        self._forget_body()
         if self._resource is not None:
             seconds = self.site.reactor.seconds() - self._began
             log_access(self.method, self.path, 0, self.sentLength, seconds, gone=True)
         super().connectionLost(reason)
+
+    def _forget_body(self) -> None:
+        if self._keyless:
+            self.site.keyless.forget(self)
 
 
 def _origin_path(path: bytes) -> bytes:

@@ -49,9 +49,11 @@ class ApiResource(Branch):
     """One call of the API.
 
     :cvar key_in_body: the key may stand in the body, so a body is read before the key is known.
+    :cvar keyless: this is such a call, and nobody has shown a key so far.
     """
 
     key_in_body: ClassVar[bool] = False
+    keyless: ClassVar[bool] = False
     _verbs: ClassVar[dict[bytes, str]] = {}
     _allow: ClassVar[bytes] = b""
 

@@ -9,6 +9,7 @@ from twisted.web.server import Site
 
 from ws_gateway.interfaces import IMetrics
 from ws_gateway.web.channel import GatewayChannel
+from ws_gateway.web.keyless import LEAST_KEYLESS_BYTES, KeylessBodies
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.request import GatewayRequest
 
@@ -21,6 +22,7 @@ class GatewaySite(Site):
     It opens no log file and needs no `startFactory`; `buildProtocol(address)` gives channels from the start.
 
     :param clock: for all deadlines.
+    :ivar keyless: the bodies that are read now without a key.
     """
 
     # Twisted types this as the wrapper that chooses between HTTP/1.1 and HTTP/2.
@@ -36,6 +38,7 @@ class GatewaySite(Site):
             reactor=clock,
         )
         self._limits = limits
+        self.keyless = KeylessBodies(max(LEAST_KEYLESS_BYTES, 2 * limits.max_body_bytes))
         self._answers = [
             metrics.counter("http_requests_total", "HTTP requests answered.", {"status": f"{hundred}xx"})
             for hundred in range(1, 6)

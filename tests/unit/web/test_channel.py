@@ -10,6 +10,8 @@ from zope.interface import directlyProvides, implementer
 
 from tests.unit.web.harness import KEY, Gateway, WebTestCase, read_answers, view
 from ws_gateway.web.channel import LINGER_BYTES, LINGER_SECONDS
+from ws_gateway.web.keyless import KeylessBodies
+from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.request import GatewayRequest
 
 KEYED = f"X-Api-Key: {KEY}\r\n".encode()
@@ -131,6 +133,87 @@ class BodyWantedTests(ChannelTestCase):
         self.head("/nothing", 40)
         self.channel.dataReceived(b"GET /health HTTP/1.1\r\n\r\n" * 3)
         self.assert_ended(404)
+
+
+class KeylessTests(ChannelTestCase):
+    """Bodies of those who have not shown a key."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.gateway.site.keyless = self.keyless = KeylessBodies(100)
+
+    def begin(self, size: int, *, path: str = "/internal/publish", lines: bytes = b"") -> StringTransport:
+        """A call whose body stalls after so many bytes."""
+        channel, transport = self.gateway.connect()
+        channel.dataReceived(b"POST %b HTTP/1.1\r\nContent-Length: 200\r\n%b\r\n" % (path.encode(), lines))
+        channel.dataReceived(b"{".ljust(size))
+        self.channel = channel
+        return transport
+
+    def answered(self, transport: StringTransport) -> list[int]:
+        return [answer.status for answer in read_answers(transport.value())]
+
+    def test_the_oldest_is_given_up(self) -> None:
+        """When they are too much together the oldest get 503, others go on."""
+        calls = [self.begin(30), self.begin(30, path="/internal/publish/batch"), self.begin(30)]
+        self.assertEqual([self.answered(call) for call in calls], [[], [], []])
+        calls.append(self.begin(50))
+        self.assertEqual([self.answered(call) for call in calls], [[503], [503], [], []])
+        self.assertEqual(self.keyless.waiting_bytes, 80)
+        (answer,) = read_answers(calls[0].value())
+        self.assert_problem(answer, 503)
+        self.assertEqual((answer.header("connection"), answer.header("retry-after")), ("close", "1"))
+        self.assertTrue(calls[0].disconnecting)
+
+    def test_the_oldest_itself(self) -> None:
+        """It is given up when it goes on and there is no room."""
+        first = self.begin(40)
+        oldest = self.channel
+        second = self.begin(50)
+        oldest.dataReceived(b" " * 20)
+        self.assertEqual((self.answered(first), self.answered(second)), ([503], []))
+        self.assertEqual(self.keyless.waiting_bytes, 50)
+
+    def test_with_a_key(self) -> None:
+        """A key in a header takes no part in it."""
+        self.begin(90, lines=KEYED)
+        self.assertEqual(len(self.keyless), 0)
+
+    def test_forgotten(self) -> None:
+        """A body that is complete, or whose connection is gone, takes no room."""
+        self.begin(90)
+        self.channel.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual((len(self.keyless), self.keyless.waiting_bytes), (0, 0))
+        done = self.begin(90)
+        self.channel.dataReceived(b" " * 110)
+        self.assertEqual(self.answered(done), [503])
+        self.gateway.site.keyless = self.keyless = KeylessBodies(300)
+        done = self.begin(90)
+        self.channel.dataReceived(b" " * 110)
+        self.assertEqual(self.answered(done), [401])
+        self.assertEqual((len(self.keyless), self.keyless.waiting_bytes), (0, 0))
+
+    def test_too_large_in_chunks(self) -> None:
+        """One that is refused for its size takes no room, either."""
+        self.gateway.site.keyless = self.keyless = KeylessBodies(10_000)
+        self.channel.dataReceived(CHUNKED + b"\r\n" + b"7d0\r\n" + b" " * 2000)
+        self.assert_ended(413)
+        self.assertEqual(self.keyless.waiting_bytes, 0)
+
+    def test_room(self) -> None:
+        """There is room for 32 MiB, and for two bodies of the largest size."""
+        for most, room in ((1000, 32 * 1024 * 1024), (100_000_000, 200_000_000)):
+            site = Gateway(limits=HttpLimits(max_body_bytes=most)).site
+            reader = Reader()
+            self.assertTrue(site.keyless.grow(reader, room))
+            self.assertFalse(site.keyless.grow(reader, 1))
+
+
+class Reader:
+    """Somebody who reads a body."""
+
+    def give_up(self) -> None:
+        raise AssertionError("there is nobody else")
 
 
 class ChunkTests(ChannelTestCase):
