@@ -259,10 +259,17 @@ class Daemon:
         finally:
             connection.close()
 
-    def call(self, method: str, path: str, document: Any = None, key: str = API_KEY) -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        document: Any = None,
+        key: str = API_KEY,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """A call of the backend with a key and a JSON document."""
         body = None if document is None else json.dumps(document).encode()
-        headers = {"X-Api-Key": key}
+        headers = {"X-Api-Key": key, **(headers or {})}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return self.request(method, path, body, headers)
