@@ -48,9 +48,11 @@ class GatewayTestCase(unittest.TestCase):
         self._daemons: list[Daemon] = []
         self.addCleanup(self._search)
 
-    def start(self, settings: Mapping[str, str | None] | None = None, *options: str) -> Daemon:
+    def start(
+        self, settings: Mapping[str, str | None] | None = None, *options: str, **more: Any
+    ) -> Daemon:
         """A daemon of this test's own, stopped at its end."""
-        daemon = Daemon({**self.all_settings(), **(settings or {})}, options)
+        daemon = Daemon({**self.all_settings(), **(settings or {})}, options, **more)
         self._daemons.append(daemon)
         self.addCleanup(lambda: daemon.kill() if daemon.running else None)
         return daemon
