@@ -48,9 +48,7 @@ class GatewayTestCase(unittest.TestCase):
         self._daemons: list[Daemon] = []
         self.addCleanup(self._search)
 
-    def start(
-        self, settings: Mapping[str, str | None] | None = None, *options: str, **more: Any
-    ) -> Daemon:
+    def start(self, settings: Mapping[str, str | None] | None = None, *options: str, **more: Any) -> Daemon:
         """A daemon of this test's own, stopped at its end."""
         daemon = Daemon({**self.all_settings(), **(settings or {})}, options, **more)
         self._daemons.append(daemon)
