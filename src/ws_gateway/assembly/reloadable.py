@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from twisted.logger import Logger, LogLevel
 
+from ws_gateway.assembly.reading import Reading
 from ws_gateway.auth.jwks import JwksKeys
 from ws_gateway.auth.keys import ReplaceableKeys
 from ws_gateway.config import Settings
@@ -12,7 +13,6 @@ from ws_gateway.interfaces import IEventSink
 from ws_gateway.ops.log_routes import spare_below
 from ws_gateway.ops.logs import Threshold
 from ws_gateway.ops.reload import Taker
-from ws_gateway.reading import Reading
 from ws_gateway.web.guard import KeyRing
 
 __all__ = ["metrics_tokens", "takers", "tell_warnings", "webhook_secrets"]

@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from ws_gateway.assembly.reading import Reading, read, read_again
 from ws_gateway.errors import ConfigError
-from ws_gateway.reading import Reading, read, read_again
 from ws_gateway.testing.auth import Issuer
 
 SECRET = "canary-secret-of-32-bytes-or-more!"

@@ -8,6 +8,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from ws_gateway.assembly.reading import Reading, read
+from ws_gateway.assembly.reloadable import metrics_tokens, takers, webhook_secrets
 from ws_gateway.auth.jwks import JwksKeys, JwksRules
 from ws_gateway.auth.jwks_fetch import FetchFailed, Outcome
 from ws_gateway.auth.keys import ReplaceableKeys, SecretKeys
@@ -16,8 +18,6 @@ from ws_gateway.config.load import groups
 from ws_gateway.domain.spans import UNTRACED
 from ws_gateway.events.signing import Signer
 from ws_gateway.ops.logs import Threshold
-from ws_gateway.reading import Reading, read
-from ws_gateway.reloadable import metrics_tokens, takers, webhook_secrets
 from ws_gateway.tap import SINKS
 from ws_gateway.testing.metrics import FakeMetrics
 from ws_gateway.testing.sinks import FakeSink
