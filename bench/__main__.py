@@ -7,23 +7,30 @@ import platform
 import resource
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from attrs import asdict
 
-from bench.figures import API_KEY, AS_SHIPPED, AUTOBAHN, CHANNEL, FULL, GATEWAY, QUICK, Figure, Scale, figures
+from bench.comparison import Comparison, row_of
+from bench.figures import CHANNEL, FULL, QUICK, Scale
 from bench.generator import Generator, GeneratorFailed, build
-from bench.report import Comparison, limits_line, table
-from bench.servers import Address, ServerFailed, bare_autobahn, gateway, pinned
+from bench.measure import measure_all, names_of
+from bench.publishing import document_of, publish, rows_in
+from bench.regression import regressions
+from bench.report import limits_line, table
+from bench.servers import ServerFailed, pinned
 from bench.storm import NAME as STORM
 from bench.storm import ROWS, measure_storm
 from bench.storm_report import Storm, storm_lines
+from bench.surroundings import Bench
 from bench.tokens import make_credentials
 
+ROOT = Path(__file__).parent.parent
 BUILD = Path(__file__).parent / "build"
+RESULTS = Path(__file__).parent / "results.json"
 
 
 def _cores() -> tuple[int | None, int | None]:
@@ -46,43 +53,9 @@ def _raise_descriptor_limit(needed: int) -> None:
         )
 
 
-def _arguments(address: Address, shared: Sequence[str], own: Sequence[str]) -> list[str]:
-    return ["--port", str(address.port), "--http-port", str(address.http_port), *shared, *own]
-
-
-def compare(generator: Generator, figure: Figure, servers: Mapping[str, Address], repeats: int) -> Comparison:
-    """Measure one figure on both sides, the one that begins changing each time."""
-    sides = {
-        GATEWAY: _arguments(servers[GATEWAY], figure.shared, figure.ours),
-        figure.beside: _arguments(servers[figure.beside], figure.shared, figure.theirs),
-    }
-    results: dict[str, list[dict[str, object]]] = {side: [] for side in sides}
-    for repeat in range(repeats):
-        for side in sorted(sides, key=list(sides).index, reverse=bool(repeat % 2)):
-            try:
-                results[side].append(generator.measure(figure.command, *sides[side]))
-            except GeneratorFailed as failure:
-                return Comparison(figure.name, figure.beside, failure=f"{side}: {failure}")
-    return Comparison(figure.name, figure.beside, results[GATEWAY], results[figure.beside])
-
-
-def _settings(public_key: Path) -> dict[str, str]:
-    """What is measured is the way of a frame; limits and events are off, as the other side has none."""
-    return {
-        "JWT_PUBLIC_KEY_FILE": str(public_key),
-        "GATEWAY_API_KEY": API_KEY,
-        "EVENTS_MODE": "none",
-        "WS_RATE_LIMIT_PER_SEC": "0",
-        "WS_PING_INTERVAL_SECONDS": "0",
-        "LOG_LEVEL": "WARN",
-    }
-
-
 def _machine() -> str:
     names = (f"{name} {version(name)}" for name in ("Twisted", "autobahn"))
-    load = os.getloadavg()[0]
-    busy = f" Something else runs here (load {load:.1f}): repeat it on a quiet machine." if load > 0.5 else ""
-    return f"Python {platform.python_version()}, {', '.join(names)}, {os.cpu_count()} cores.{busy}"
+    return f"Python {platform.python_version()}, {', '.join(names)}, {os.cpu_count()} cores"
 
 
 def measure(scale: Scale, only: str, comparisons: list[Comparison], storms: list[Storm]) -> None:
@@ -92,40 +65,71 @@ def measure(scale: Scale, only: str, comparisons: list[Comparison], storms: list
     :raises ServerFailed: a server did not start or died.
     """
     server_core, generator_core = _cores()
-    _raise_descriptor_limit(max(scale.connects, scale.subscribers) + 500)
+    _raise_descriptor_limit(max(scale.connects, *scale.crowds, *scale.idle, scale.still) + 500)
     program = build(BUILD)
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(
+            f"bench: something else runs here (load {load:.1f}): repeat it on a quiet machine",
+            file=sys.stderr,
+        )
     credentials = make_credentials(BUILD, scale.connects, CHANNEL)
-    wanted = [each for each in figures(scale, credentials.tokens) if only in each.name]
-    if not wanted and only not in STORM:
-        raise SystemExit(f"bench: no figure has {only!r} in its name")
     generator = Generator(program, pinned(generator_core))
-    print(_machine())
-    if wanted:
+    bench = Bench(generator, server_core, BUILD, credentials, scale, lambda name: only in name)
+    figures = [name for name in names_of(bench) if only in name]
+    if not figures and only not in STORM:
+        raise SystemExit(f"bench: no figure has {only!r} in its name")
+    print(f"{_machine()}.")
+    if figures:
         print(limits_line(generator.limits(server_core, generator_core, scale.seconds / 2)))
     sys.stdout.flush()
     if only in STORM:
         print("bench: the storm", file=sys.stderr)
         storms.append(measure_storm(generator, server_core, BUILD, credentials, scale.storm_seconds))
-    if not wanted:
-        return
-    with ExitStack() as stack:
-        servers = {
-            GATEWAY: stack.enter_context(gateway(server_core, BUILD, _settings(credentials.public_key))),
-            AUTOBAHN: stack.enter_context(bare_autobahn(server_core, BUILD)),
-            AS_SHIPPED: stack.enter_context(bare_autobahn(server_core, BUILD, as_shipped=True)),
-        }
-        for number, figure in enumerate(wanted, 1):
-            print(f"bench: {number} of {len(wanted)}: {figure.name}", file=sys.stderr)
-            comparisons.append(compare(generator, figure, servers, scale.repeats))
+    measure_all(bench, comparisons)
 
 
-def main() -> int:
-    """Read the command line, measure, print. The exit status is 1 if a figure could not be measured."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute: once each, shorter")
     parser.add_argument("--only", default="", metavar="TEXT", help="only figures with this in their name")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all measurements there")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="a former run: exit status 1 if a ratio fell by a fifth"
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write bench/results.json, docs/benchmarks.svg and the table in README.md",
+    )
+    parser.add_argument(
+        "--redraw", action="store_true", help="publish bench/results.json again, measure nothing"
+    )
     options = parser.parse_args()
+    if options.publish and (options.quick or options.only):
+        parser.error("only a full run is published")
+    return options
+
+
+def _document(comparisons: list[Comparison], storms: list[Storm]) -> dict[str, Any]:
+    return document_of(
+        [row_of(each) for each in comparisons],
+        f"{_machine()}; medians; {time.strftime('%Y-%m-%d')}",
+        figures=[
+            asdict(each, value_serializer=lambda _, __, value: getattr(value, "value", value))
+            for each in comparisons
+        ],
+        storm=[asdict(each) for each in storms],
+    )
+
+
+def main() -> int:
+    """Read the command line, measure, print. The exit status is 1 if a figure could not be measured."""
+    options = _arguments()
+    if options.redraw:
+        publish(ROOT, json.loads(RESULTS.read_text("utf-8")))
+        return 0
+    former = json.loads(options.against.read_text("utf-8")) if options.against else None
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     comparisons: list[Comparison] = []
     storms: list[Storm] = []
@@ -142,13 +146,20 @@ def main() -> int:
         print(table(comparisons))
     for storm in storms:
         print(storm_lines(storm, ROWS))
+    document = _document(comparisons, storms)
+    failed = failed or any(each.failure for each in comparisons)
     if options.json:
-        document = {
-            "figures": [asdict(each) for each in comparisons],
-            "storm": [asdict(each) for each in storms],
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
-    return int(failed or any(each.failure for each in comparisons))
+        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if options.publish:
+        if failed or any(each.skipped for each in comparisons):
+            print("bench: not published: not everything was measured", file=sys.stderr)
+            return 1
+        publish(ROOT, document)
+    if former is not None:
+        worse = regressions(rows_in(document), rows_in(former))
+        print("\n".join(f"worse: {line}" for line in worse) or "Nothing is worse than it was.")
+        failed = failed or bool(worse)
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The table of figures: what is measured, with which arguments of the generator, beside whom."""
+"""The figures that need the generator only: arguments of both sides, and what is to be reached."""
 
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import frozen
+
+from bench.comparison import Aim, Bound
 
 __all__ = [
     "API_KEY",
@@ -11,15 +13,20 @@ __all__ = [
     "CHANNEL",
     "FULL",
     "GATEWAY",
+    "HEALTH",
+    "NCHAN",
     "QUICK",
     "Figure",
     "Scale",
+    "Side",
     "figures",
 ]
 
 GATEWAY = "ws-gateway"
 AUTOBAHN = "bare Autobahn"
 AS_SHIPPED = "Autobahn as shipped"
+NCHAN = "nginx with Nchan"
+HEALTH = "its own /health"
 
 API_KEY = "bench-key"
 CHANNEL = "bench"
@@ -28,21 +35,39 @@ BODY = '{"subjects":["channel:' + CHANNEL + '"],"payload":' + PAYLOAD + "}"
 EVENT = '{"type":"event","payload":' + PAYLOAD + "}"
 PING = '{"type":"ping"}'
 PONG = '{"type":"pong"}'
+CALLERS = "16"
 
 
 @frozen
 class Scale:
-    """How much is spent on each measurement; medians are taken over `repeats`."""
+    """How much is spent on each measurement; medians are taken over `repeats`.
+
+    :ivar crowds: how many subscribers hear the publications beside Nchan.
+    :ivar idle: how many connections memory is measured with.
+    :ivar still: how many are idle while others come and go.
+    """
 
     repeats: int
     seconds: float
     connects: int
-    subscribers: int
     storm_seconds: float
+    crowds: tuple[int, ...]
+    idle: tuple[int, ...]
+    still: int
+    gap_seconds: float
 
 
-FULL = Scale(repeats=3, seconds=3.0, connects=8000, subscribers=1000, storm_seconds=20.0)
-QUICK = Scale(repeats=1, seconds=1.2, connects=3000, subscribers=1000, storm_seconds=6.0)
+FULL = Scale(3, 3.0, 8000, 20.0, (100, 1000, 5000), (1000, 5000, 15_000), 15_000, 60.0)
+QUICK = Scale(1, 0.6, 2000, 4.0, (100, 1000, 5000), (1000, 3000), 3000, 4.0)
+
+
+@frozen
+class Side:
+    """One side of a figure: which server, which command of the generator, with what."""
+
+    server: str
+    command: str
+    arguments: tuple[str, ...]
 
 
 @frozen
@@ -50,66 +75,123 @@ class Figure:
     """One line of the table.
 
     :ivar name: what is counted, with its conditions.
-    :ivar command: of the generator.
-    :ivar shared: arguments that both get.
-    :ivar ours: arguments for the gateway alone.
-    :ivar theirs: arguments for the other one alone.
-    :ivar beside: who the other one is.
+    :ivar beside: who the other one is, for readers.
     """
 
     name: str
-    command: str
-    shared: tuple[str, ...]
-    ours: tuple[str, ...] = ()
-    theirs: tuple[str, ...] = ()
-    beside: str = field(default=AUTOBAHN)
+    beside: str
+    ours: Side
+    theirs: Side
+    aim: Aim | None = None
+
+
+def at_least(ratio: float) -> Aim:
+    """So many times the other one."""
+    return Aim(Bound.RATIO_AT_LEAST, ratio)
 
 
 def figures(scale: Scale, tokens: Path) -> list[Figure]:
     """All figures, in the order in which they are measured."""
     token = ("--tokens", str(tokens))
-    return [*_connects(scale, token), *_echoes(scale, token), *_fanouts(scale, token)]
+    return [
+        *_beside_nchan(scale, token),
+        *_echoes(scale, token),
+        *_connects(scale, token),
+        _publishes(scale, token),
+        *_beside_autobahn(scale, token),
+    ]
 
 
 def _connects(scale: Scale, token: tuple[str, ...]) -> list[Figure]:
     shared = ("--connections", str(scale.connects), "--inflight", "32")
+
+    def beside(name: str, server: str, aim: Aim | None) -> Figure:
+        ours = Side(GATEWAY, "connect", (*shared, *token))
+        return Figure(name, server, ours, Side(server, "connect", shared), aim)
+
     return [
-        Figure("connects/s, RS256 beside no token", "connect", shared, ours=token),
-        Figure("the same", "connect", shared, ours=token, beside=AS_SHIPPED),
+        beside("connects/s, RS256 beside no token", AUTOBAHN, at_least(0.5)),
+        beside("the same", AS_SHIPPED, None),
     ]
 
 
 def _echoes(scale: Scale, token: tuple[str, ...]) -> list[Figure]:
     shared = ("--connections", "100", "--payload", PING, "--seconds", str(scale.seconds))
-    return [
-        Figure(
+
+    def deep(depth: int, ratio: float) -> Figure:
+        both = (*shared, "--depth", str(depth))
+        return Figure(
             f"ping echo/s, 100 connections, {depth} in flight",
-            "echo",
-            (*shared, "--depth", str(depth)),
-            ours=(*token, "--expect", PONG),
-            theirs=("--expect", PING),
+            AUTOBAHN,
+            Side(GATEWAY, "echo", (*both, *token, "--expect", PONG)),
+            Side(AUTOBAHN, "echo", (*both, "--expect", PING)),
+            at_least(ratio),
         )
-        for depth in (1, 8)
+
+    return [deep(8, 3), deep(1, 2)]
+
+
+def _fanout(scale: Scale, connections: int) -> tuple[str, ...]:
+    return ("--connections", str(connections), "--seconds", str(scale.seconds))
+
+
+SINGLE = ("--publishers", "1", "--window", "1")
+PUBLISH = ("--body", BODY, "--expect", EVENT)
+
+
+def _listen(token: tuple[str, ...]) -> tuple[str, ...]:
+    return (*token, "--path", f"/ws?channels={CHANNEL}", "--api-key", API_KEY)
+
+
+def _beside_nchan(scale: Scale, token: tuple[str, ...]) -> list[Figure]:
+    # Subscribers of Nchan get what was posted, byte for byte: so what is posted there is the whole message.
+    answer = ("--publish-path", "/publish", "--publish-header", "Accept: text/json")
+    theirs = (*SINGLE, *answer, "--answer-field", "subscribers", "--body", EVENT, "--expect", EVENT)
+
+    def to(connections: int, name: str, beside: str, ratio: float, *batch: str) -> Figure:
+        shared = _fanout(scale, connections)
+        return Figure(
+            f"deliveries/s to {connections:,}, {name}",
+            beside,
+            Side(GATEWAY, "fanout", (*shared, *SINGLE, *PUBLISH, *batch, *_listen(token))),
+            Side(NCHAN, "fanout", (*shared, *theirs)),
+            at_least(ratio),
+        )
+
+    one_by_one = f"{NCHAN}, one at a time"
+    return [
+        *(to(connections, "one publication at a time", NCHAN, 1.1) for connections in scale.crowds),
+        to(1000, "batches of 10", one_by_one, 8, "--batch", "10"),
+        to(1000, "batches of 100", one_by_one, 30, "--batch", "100"),
     ]
 
 
-def _fanouts(scale: Scale, token: tuple[str, ...]) -> list[Figure]:
-    listen = (*token, "--path", f"/ws?channels={CHANNEL}", "--api-key", API_KEY)
-    shared = ("--connections", str(scale.subscribers), "--seconds", str(scale.seconds))
-    publish = ("--body", BODY, "--expect", EVENT)
-    named = f"deliveries/s to {scale.subscribers}"
+def _beside_autobahn(scale: Scale, token: tuple[str, ...]) -> list[Figure]:
+    shared = (*_fanout(scale, 1000), *PUBLISH)
     message_by_message = ("--publish-path", "/internal/publish?how=message")
 
-    def one(name: str, *arguments: str, theirs: tuple[str, ...] = ()) -> Figure:
+    def one(name: str, arguments: tuple[str, ...], theirs: tuple[str, ...] = ()) -> Figure:
         return Figure(
-            f"{named}, {name}", "fanout", (*shared, *publish, *arguments), ours=listen, theirs=theirs
+            f"deliveries/s to 1,000, {name}",
+            AUTOBAHN,
+            Side(GATEWAY, "fanout", (*shared, *arguments, *_listen(token))),
+            Side(AUTOBAHN, "fanout", (*shared, *arguments, *theirs)),
         )
 
-    single = ("--publishers", "1", "--window", "1")
     return [
-        one("one publication at a time", *single),
-        one("the same beside sendMessage", *single, theirs=message_by_message),
-        one("8 in flight", "--publishers", "8", "--window", "64"),
-        one("batches of 10", *single, "--batch", "10"),
-        one("batches of 100", *single, "--batch", "100"),
+        one("one publication at a time", SINGLE),
+        one("the same beside sendMessage", SINGLE, message_by_message),
+        one("8 in flight", ("--publishers", "8", "--window", "64")),
     ]
+
+
+def _publishes(scale: Scale, token: tuple[str, ...]) -> Figure:
+    calls = ("--publishers", CALLERS, "--window", "1000", *PUBLISH, *_listen(token))
+    health = ("--connections", CALLERS, "--path", "/health", "--seconds", str(scale.seconds))
+    return Figure(
+        f"HTTP publishes/s to one connection, {CALLERS} callers",
+        HEALTH,
+        Side(GATEWAY, "fanout", (*_fanout(scale, 1), *calls)),
+        Side(GATEWAY, "get", health),
+        at_least(0.5),
+    )

@@ -13,11 +13,26 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-__all__ = ["Address", "ServerFailed", "bare_autobahn", "gateway", "pinned"]
+__all__ = [
+    "NCHAN_MISSING",
+    "Address",
+    "ServerFailed",
+    "bare_autobahn",
+    "free_ports",
+    "gateway",
+    "nchan",
+    "nchan_module",
+    "observed_gateway",
+    "own_environment",
+    "pinned",
+]
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 20.0
 STOP_SECONDS = 30.0
+
+NCHAN_MISSING = "nginx with Nchan is not installed: apt-get install nginx-light libnginx-mod-nchan"
+MODULES = ("/usr/lib/nginx/modules", "/usr/share/nginx/modules", "/usr/lib64/nginx/modules")
 
 
 class ServerFailed(Exception):
@@ -47,14 +62,14 @@ def pinned(cpu: int | None) -> list[str]:
     return words
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody uses now, all different."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [probe.getsockname()[1] for probe in probes]
 
 
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+def own_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The checkout's own code and these settings; nothing of the caller's that could change the figures."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **settings}
@@ -74,7 +89,7 @@ def _running(
         # A session of its own: Ctrl-C reaches us alone, and we stop what we started in order.
         process = subprocess.Popen(
             command,
-            env=_environment(settings),
+            env=own_environment(settings),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=sink,
@@ -120,7 +135,7 @@ def bare_autobahn(
 
     :raises ServerFailed: it did not start, or did not live until the end.
     """
-    address = Address(*_free_ports(2))
+    address = Address(*free_ports(2))
     ports = ["--port", str(address.port), "--http-port", str(address.http_port)]
     command = [*pinned(cpu), sys.executable, "-m", "bench.bare_autobahn", *ports]
     if as_shipped:
@@ -128,14 +143,59 @@ def bare_autobahn(
     return _running(command, {}, address, directory, "autobahn")
 
 
+# The script may lie anywhere; its function lies where this interpreter finds it.
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=")
+
+
 def gateway(cpu: int | None, directory: Path, settings: Mapping[str, str]) -> AbstractContextManager[Address]:
     """The gateway in terminator mode, with `settings` over its defaults.
 
     :raises ServerFailed: it did not start, or did not live until the end.
     """
-    [port] = _free_ports(1)
-    # The script may lie anywhere; its function lies where this interpreter finds it.
-    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-    command = [*pinned(cpu), *twistd, "--nodaemon", "--pidfile=", "ws-gateway", "--mode", "terminator"]
+    [port] = free_ports(1)
+    command = [*pinned(cpu), *TWISTD, "ws-gateway", "--mode", "terminator"]
     listen = {"WS_HOST": "127.0.0.1", "WS_PORT": str(port)}
     return _running(command, {**listen, **settings}, Address(port, port), directory, "gateway")
+
+
+def observed_gateway(
+    cpu: int | None, directory: Path, settings: Mapping[str, str]
+) -> AbstractContextManager[Address]:
+    """The same gateway with `bench.observed` beside it, whose port is the `http_port`.
+
+    :raises ServerFailed: it did not start, or did not live until the end.
+    """
+    address = Address(*free_ports(2))
+    command = [*pinned(cpu), *TWISTD, "--python", str(ROOT / "bench" / "observed.tac")]
+    listen = {"WS_HOST": "127.0.0.1", "WS_PORT": str(address.port)}
+    observer = {"BENCH_OBSERVER_PORT": str(address.http_port)}
+    return _running(command, {**listen, **observer, **settings}, address, directory, "gateway-observed")
+
+
+def nchan_module() -> Path | None:
+    """Where the module for nginx lies; None where it, or nginx, is not installed."""
+    if shutil.which("nginx") is None:
+        return None
+    found = (Path(directory, "ngx_nchan_module.so") for directory in MODULES)
+    return next((module for module in found if module.exists()), None)
+
+
+def nchan(cpu: int | None, directory: Path) -> AbstractContextManager[Address]:
+    """nginx with Nchan, one worker; `bench/nchan.conf` is its configuration.
+
+    :raises ServerFailed: it did not start, or did not live until the end.
+    """
+    module = nchan_module()
+    if module is None:
+        raise ServerFailed(NCHAN_MISSING)
+    [port] = free_ports(1)
+    configuration = (ROOT / "bench" / "nchan.conf").read_text()
+    # Root's workers would otherwise be another user's, who may not write to our directory.
+    user = "user root;" if os.geteuid() == 0 else ""
+    values = {"MODULE": module, "DIRECTORY": directory.resolve(), "PORT": port, "USER": user}
+    for name, value in values.items():
+        configuration = configuration.replace(f"@{name}@", str(value))
+    file = directory / "nchan.conf"
+    file.write_text(configuration)
+    command = [*pinned(cpu), "nginx", "-c", str(file.resolve()), "-p", str(directory.resolve())]
+    return _running(command, {}, Address(port, port), directory, "nchan")

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.figures import API_KEY, BODY, CHANNEL, EVENT, PING, PONG
-from bench.generator import Generator, GeneratorFailed
+from bench.generator import Generator
+from bench.memory import resident_bytes
 from bench.servers import Address, gateway
 from bench.storm_report import Phase, Storm
 from bench.tokens import Credentials
@@ -66,13 +67,6 @@ def _large(rate: int) -> list[str]:
     return [*PUBLISH, *shown, "--connections=1", "--others=1000", f"--rate={rate}"]
 
 
-def _resident_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise GeneratorFailed(f"process {pid} has no memory: it is gone")
-
-
 class _Peak:
     """The most memory that a process has while this is entered."""
 
@@ -92,7 +86,7 @@ class _Peak:
 
     def _look(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            self.bytes = max(self.bytes, _resident_bytes(self._pid))
+            self.bytes = max(self.bytes, resident_bytes(self._pid))
 
 
 def _counted(address: Address) -> dict[str, int]:
@@ -126,7 +120,7 @@ def measure_storm(
     }
     with gateway(core, directory, settings) as address:
         calm = [_phase(generator, address, credentials.tokens, seconds)]
-        before, counted = _resident_bytes(address.pid), _counted(address)
+        before, counted = resident_bytes(address.pid), _counted(address)
         storm = [f"--port={address.port}", f"--path=/ws?channels={FLOODED}", f"--seconds={seconds + 60}"]
         storm += [f"--tokens={credentials.tokens}", f"--bad-tokens={credentials.bad_tokens}"]
         with _Peak(address.pid) as peak, generator.beside("storm", *storm) as attackers:
@@ -135,4 +129,4 @@ def measure_storm(
             raging = _phase(generator, address, credentials.tokens, seconds, large=True)
             counted = {name: count - counted[name] for name, count in _counted(address).items()}
         calm.append(_phase(generator, address, credentials.tokens, seconds))
-        return Storm(calm, raging, attackers, counted, (before, peak.bytes, _resident_bytes(address.pid)))
+        return Storm(calm, raging, attackers, counted, (before, peak.bytes, resident_bytes(address.pid)))

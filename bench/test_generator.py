@@ -239,6 +239,23 @@ class GeneratorTests(unittest.TestCase):
         with self.assertRaisesRegex(GeneratorFailed, "lost .*5 frames are not answered"):
             self._echo(script, "--rate", "200", "--depth", "5")
 
+    def test_silent_frames(self) -> None:
+        """Frames without reply go before each that gets one, and are what is counted."""
+        came: list[bytes] = []
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING)
+            while (payload := read_frame(peer)) != b"\x03\xe8":
+                came.append(payload)
+                if payload.startswith(b"{"):
+                    peer.sendall(frame(PONG))
+            peer.sendall(CLOSE)
+
+        result = self._echo(script, "--silent", "hello", "--silents", "2")
+        self.assertEqual(came[:4], [b"hello", b"hello", b'{"type":"ping"}', b"hello"])
+        self.assertEqual(result["silent"], came.count(b"hello"))
+
     def test_nobody_listens(self) -> None:
         """A port without a server is an error, not a wait."""
         with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -258,7 +275,7 @@ class PublishTests(unittest.TestCase):
     BODY = '{"subjects":["a"],"payload":"##########"}'
     EVENT = '{"type":"event","payload":"##########"}'
 
-    def _fanout(self, numbers: list[int], answer: bytes) -> dict[str, Any]:
+    def _fanout(self, numbers: list[int], answer: bytes, *arguments: str) -> dict[str, Any]:
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
         failed: list[BaseException] = []
@@ -293,7 +310,7 @@ class PublishTests(unittest.TestCase):
         scale = ("--seconds", "5", "--warmup", "0", "--deliveries", "1")
         try:
             return Generator(PROGRAM).measure(
-                "fanout", *fixed, *scale, "--body", self.BODY, "--expect", self.EVENT
+                "fanout", *fixed, *scale, *arguments, "--body", self.BODY, "--expect", self.EVENT
             )
         finally:
             thread.join()
@@ -308,6 +325,14 @@ class PublishTests(unittest.TestCase):
         for answer in (whole, chunked):
             with self.subTest(answer=answer):
                 self.assertEqual(self._fanout([0], answer)["deliveries"], 1)
+
+    def test_other_server(self) -> None:
+        """Another server's field names the listeners; a field that only begins like it does not."""
+        body = b'{"subscribers_ever":9,"subscribers":1}'
+        answer = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        self.assertEqual(self._fanout([0], answer, "--answer-field", "subscribers")["deliveries"], 1)
+        with self.assertRaisesRegex(GeneratorFailed, "http"):
+            self._fanout([0], answer, "--answer-field", "subscriber")
 
     def test_wrong_count(self) -> None:
         """A call that reached another number of connections than there are is an error."""
@@ -325,6 +350,129 @@ class PublishTests(unittest.TestCase):
         for numbers in ([0, 0], [7]):
             with self.subTest(numbers=numbers), self.assertRaisesRegex(GeneratorFailed, "order"):
                 self._fanout(numbers, answer)
+
+
+class IdleTests(unittest.TestCase):
+    """Connections that are held."""
+
+    def test_leave_and_come(self) -> None:
+        """With a rate, connections close properly and come again."""
+        handshakes = 0
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def serve(peer: socket.socket) -> None:
+            with peer:
+                read_head(peer)
+                peer.sendall(SWITCHING)
+                finish(peer)
+
+        def accept() -> None:
+            nonlocal handshakes
+            try:
+                while True:
+                    peer, _ = listener.accept()
+                    handshakes += 1
+                    threading.Thread(target=serve, args=(peer,)).start()
+            except OSError:
+                return  # closed: the test is over
+
+        threading.Thread(target=accept, daemon=True).start()
+        arguments = ["--port", str(listener.getsockname()[1]), "--connections", "50", "--seconds", "9"]
+        with Generator(PROGRAM).beside("idle", *arguments, "--rate", "400") as idle:
+            time.sleep(0.3)
+        self.assertGreater(idle["came_again"], 10)
+        self.assertEqual(handshakes, 50 + idle["came_again"])
+
+
+class GetTests(unittest.TestCase):
+    """One kept connection that asks again and again."""
+
+    def _get(self, answer: bytes) -> dict[str, Any]:
+        heads: list[bytes] = []
+
+        def script(peer: socket.socket) -> None:
+            while (head := peer.recv(4096)) and head.endswith(b"\r\n\r\n"):
+                heads.append(head)
+                peer.sendall(answer)
+
+        server = ScriptedServer(script)
+        self.addCleanup(server.stop)
+        fixed = ("--port", str(server.port), "--connections", "1", "--path", "/health")
+        result = Generator(PROGRAM).measure("get", *fixed, "--seconds", "0.1", "--warmup", "0")
+        self.assertIn(b"GET /health HTTP/1.1\r\n", heads[0])
+        return result
+
+    def test_answers(self) -> None:
+        """Answers are counted, whole or chunked."""
+        for answer in (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ):
+            with self.subTest(answer=answer):
+                self.assertGreater(self._get(answer)["answers"], 0)
+
+    def test_refused(self) -> None:
+        """An answer other than 200 is an error that shows it."""
+        with self.assertRaisesRegex(GeneratorFailed, r"http \(1\).*404 Not Found"):
+            self._get(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+
+class HookTests(unittest.TestCase):
+    """One client; the server tells the generator's receiver by webhook what it says."""
+
+    def _hooks(self, numbers: list[int], last: str = "disconnected") -> dict[str, Any]:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            receiver = probe.getsockname()[1]
+
+        def post(hook: socket.socket, kind: str, number: int) -> None:
+            body = f'{{"type":"{kind}","user_id":"bench-0","seq":{number}}}'.encode()
+            hook.sendall(b"POST /hook HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
+            hook.sendall(body)
+            read_head(hook)
+            self.assertEqual(read_exactly(hook, 2), b"ok")
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING)
+            with socket.create_connection(("127.0.0.1", receiver)) as hook:
+                post(hook, "connected", 0)
+                number = 0
+                while (head := read_exactly(peer, 6)) and head[0] != 0x88:
+                    read_exactly(peer, head[1] & 0x7F)
+                    number += 1
+                    for seq in numbers or [number]:
+                        post(hook, "message_received", seq)
+                read_exactly(peer, 2)
+                peer.sendall(CLOSE)
+                post(hook, last, 99)
+
+        server = ScriptedServer(script)
+        self.addCleanup(server.stop)
+        fixed = [
+            "--port",
+            str(server.port),
+            "--hook-port",
+            str(receiver),
+            "--connections",
+            "1",
+            "--depth",
+            "1",
+        ]
+        timing = ["--delay-ms", "5", "--seconds", "0.2", "--warmup", "0"]
+        return Generator(PROGRAM).measure("hooks", *fixed, *timing)
+
+    def test_delivered(self) -> None:
+        """Each message that comes as a webhook counts, and the next one leaves; answers take their time."""
+        result = self._hooks([])
+        self.assertGreater(result["webhooks"], 3)
+        self.assertLess(result["rate"], 1 / 0.005)
+
+    def test_disorder(self) -> None:
+        """A webhook that is not the next one of its connection, or comes twice, is an error."""
+        for numbers in ([2], [1, 1]):
+            with self.subTest(numbers=numbers), self.assertRaisesRegex(GeneratorFailed, "order"):
+                self._hooks(numbers)
 
 
 class StormTests(unittest.TestCase):

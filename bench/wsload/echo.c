@@ -1,7 +1,9 @@
 /* echo: how many frames a second go there and come back. Each connection keeps `depth` frames in flight; the replies
  * that one read brings are answered by one write. With a rate, each connection sends so many a second instead, evenly
  * spread over all of them and whether or not replies come, as long as no more than `depth` are in flight. What is in
- * flight at the end must still come back. */
+ * flight at the end must still come back.
+ *
+ * Frames that get no reply may go before each that does, in one piece with it: then they are what is counted. */
 #include "load.h"
 
 #include <stdio.h>
@@ -9,7 +11,7 @@
 
 struct echo {
     struct histogram times;
-    uint64_t replies, in_flight;
+    uint64_t replies, in_flight, frames; /* frames: all that were sent and get a reply */
     bool sending, counting;
     uint64_t sent, next; /* with a rate: how many so far, and when the next one is due */
 };
@@ -39,6 +41,7 @@ static void send_frames(struct load *load, struct conn *conn, uint32_t frames)
     conn->sent_first = (conn->sent_first + frames) % depth;
     conn->answered -= frames;
     echo->in_flight += frames;
+    echo->frames += frames;
     load_send(load, conn, frames);
 }
 
@@ -66,9 +69,13 @@ static void send_due(struct load *load, struct echo *echo)
 
 static uint8_t *make_frames(const struct options *options, uint32_t *size)
 {
-    size_t length = strlen(options->payload);
-    uint8_t *frames = need(malloc((length + CLIENT_HEAD_MAX) * (size_t)options->depth));
-    *size = (uint32_t)client_frame(frames, OP_TEXT, options->payload, length, 0x5ac3f01eu);
+    size_t length = strlen(options->payload), silent = options->silent ? strlen(options->silent) : 0;
+    size_t room = (size_t)options->silents * (silent + CLIENT_HEAD_MAX) + length + CLIENT_HEAD_MAX;
+    uint8_t *frames = need(malloc(room * (size_t)options->depth));
+    *size = 0;
+    for (int i = 0; i < options->silents; i++)
+        *size += (uint32_t)client_frame(frames + *size, OP_TEXT, options->silent, silent, 0x3c1f05a9u);
+    *size += (uint32_t)client_frame(frames + *size, OP_TEXT, options->payload, length, 0x5ac3f01eu);
     for (int i = 1; i < options->depth; i++)
         memcpy(frames + (size_t)i * *size, frames, *size);
     return frames;
@@ -110,7 +117,7 @@ int run_echo(const struct options *options)
         load_mark(&load);
         uint64_t from = now_ns();
         turn_for(&load, options->seconds);
-        rate = (double)echo->replies / ((double)(now_ns() - from) / 1e9);
+        rate = (double)(echo->replies * (uint64_t)(options->silents ? options->silents : 1)) / ((double)(now_ns() - from) / 1e9);
         busy = load_busy(&load);
         echo->counting = echo->sending = false;
         uint64_t deadline = after_seconds(now_ns(), DRAIN_SECONDS);
@@ -120,10 +127,10 @@ int run_echo(const struct options *options)
             load_fault(&load, FAULT_LOST, "%llu replies did not come", (unsigned long long)echo->in_flight);
         load_close(&load);
     }
-    printf("{\"command\": \"%s\", \"connections\": %d, \"depth\": %d, \"payload_bytes\": %zu, \"replies\": %llu, "
+    printf("{\"command\": \"%s\", \"connections\": %d, \"depth\": %d, \"payload_bytes\": %zu, \"replies\": %llu, \"silent\": %llu, "
            "\"rate\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"generator_busy\": %.2f",
            options->command, options->connections, options->depth, strlen(options->payload),
-           (unsigned long long)echo->replies, rate, histogram_ms(&echo->times, 0.5),
+           (unsigned long long)echo->replies, (unsigned long long)(echo->frames * (uint64_t)options->silents), rate, histogram_ms(&echo->times, 0.5),
            histogram_ms(&echo->times, 0.99), busy);
     free(echo);
     free(frames);

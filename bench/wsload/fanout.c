@@ -138,37 +138,13 @@ static void publish_where_possible(struct load *load)
             publish(load, &fanout->publishers[i]);
 }
 
-/* The body of a complete answer, its pieces joined in place, or NULL while it is incomplete. */
-static char *answer_body(char *answer, size_t size)
-{
-    char *head_end = strstr(answer, "\r\n\r\n");
-    if (!head_end)
-        return NULL;
-    char *body = head_end + 4, *end = answer + size;
-    char *length = strcasestr(answer, "\r\ncontent-length:");
-    if (length && length < head_end)
-        return end - body >= atol(length + 17) ? body : NULL;
-    char *chunked = strcasestr(answer, "\r\ntransfer-encoding: chunked");
-    if (!chunked || chunked > head_end || !strstr(body, "0\r\n\r\n"))
-        return NULL;
-    char *from = body, *to = body;
-    for (;;) {
-        char *line;
-        unsigned long part = strtoul(from, &line, 16);
-        if (!part || line + 2 + part > end)
-            break;
-        memmove(to, line + 2, part);
-        to += part;
-        from = line + 2 + part + 2;
-    }
-    *to = 0;
-    return body;
-}
-
-/* Whether the body says `{"sent": <all connections>}`, or a list of that for a batch. Others may have heard it, too. */
+/* Whether the body names all connections in its field, or a list of that for a batch. Others may have heard it, too. */
 static bool all_sent(const struct options *options, const char *body)
 {
-    const char *at = strstr(body, "\"sent\"");
+    size_t size = strlen(options->answer_field);
+    const char *at = body;
+    while ((at = strstr(at, options->answer_field)) && (at == body || at[-1] != '"' || at[size] != '"'))
+        at += size;
     if (!at || !(at = strchr(at, ':')))
         return false;
     at++;
@@ -210,7 +186,7 @@ static void publisher_ready(struct load *load, struct source *source, uint32_t e
         return;
     publisher->waiting = false;
     fanout->answered++;
-    if (strncmp(publisher->answer, "HTTP/1.1 200", 12) || !all_sent(load->options, body)) {
+    if (strncmp(publisher->answer, "HTTP/1.1 20", 11) || !all_sent(load->options, body)) {
         char detail[180];
         publisher->answer[strcspn(publisher->answer, "\r\n")] = 0;
         snprintf(detail, sizeof detail, "%.60s, %.100s", publisher->answer, body);
@@ -235,6 +211,8 @@ static char *make_request(const struct options *options, size_t *size)
             options->publish_path, options->http_port);
     if (options->api_key)
         fprintf(out, "X-Api-Key: %s\r\n", options->api_key);
+    if (options->publish_header)
+        fprintf(out, "%s\r\n", options->publish_header);
     fprintf(out, "Content-Length: %zu\r\n\r\n%s", body_size, body);
     fclose(out);
     free(body);

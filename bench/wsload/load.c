@@ -381,9 +381,8 @@ void load_turn(struct load *load, uint64_t until)
     }
 }
 
-static void begin_one(struct load *load)
+static void begin(struct load *load, struct conn *conn)
 {
-    struct conn *conn = &load->conns[load->next++];
     conn->since = now_ns();
     conn->fd = loopback_connect(load->options->port, 0);
     if (conn->fd < 0) {
@@ -403,7 +402,7 @@ bool load_open(struct load *load)
     while (!load_failed(load) && (load->next < load->options->connections || load->opening)) {
         while (load->opening < load->options->inflight && load->next < load->options->connections &&
                !load_failed(load))
-            begin_one(load);
+            begin(load, &load->conns[load->next++]);
         load_turn(load, deadline);
         if (load->now >= deadline && load->open < load->options->connections)
             load_fault(load, FAULT_TIME, "%d of %d connections were open after %d s", load->open,
@@ -412,15 +411,30 @@ bool load_open(struct load *load)
     return !load_failed(load);
 }
 
-void load_close(struct load *load)
+void load_leave(struct load *load, struct conn *conn)
 {
     static const uint8_t NORMAL[2] = {1000 >> 8, 1000 & 0xff};
+    if (conn->state != CONN_OPEN)
+        return;
+    conn->state = CONN_CLOSING;
+    send_control(load, conn, OP_CLOSE, NORMAL, sizeof NORMAL);
+}
+
+void load_join(struct load *load, struct conn *conn)
+{
+    struct conn fresh = {.source = conn->source, .fd = -1, .id = conn->id, .sent = conn->sent};
+    fresh.request = load->requests[conn->id % (uint32_t)load->request_count];
+    fresh.request_left = strlen(fresh.request);
+    free(conn->head);
+    *conn = fresh;
+    begin(load, conn);
+}
+
+void load_close(struct load *load)
+{
     uint64_t deadline = after_seconds(now_ns(), DRAIN_SECONDS);
     for (int i = 0; i < load->next; i++)
-        if (load->conns[i].state == CONN_OPEN) {
-            load->conns[i].state = CONN_CLOSING;
-            send_control(load, &load->conns[i], OP_CLOSE, NORMAL, sizeof NORMAL);
-        }
+        load_leave(load, &load->conns[i]);
     while (load->open && now_ns() < deadline)
         load_turn(load, deadline);
     if (load->open)

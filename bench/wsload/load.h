@@ -43,10 +43,16 @@ struct options {
     const char *headers[16];
     int header_count;
     const char *payload;
+    const char *silent; /* echo: text of the frames that get no reply, */
+    int silents;        /* and how many of them go before each that does */
     const char *expect; /* NULL: any message */
     const char *body;   /* of one publication */
     const char *publish_path;
     const char *api_key;
+    const char *publish_header;
+    const char *answer_field; /* holds the number of connections in the answer to a publish call */
+    int hook_port;            /* where `hooks` receives */
+    double delay;             /* seconds from a webhook to its answer */
     int connections;
     int inflight;
     int depth;
@@ -132,6 +138,10 @@ void load_send(struct load *load, struct conn *conn, uint32_t frames);
 /* Close all connections with 1000, wait for the server's half, count those that do not end properly. */
 void load_close(struct load *load);
 
+/* Begin to close an open connection with 1000, and open one at a place where none is any more. */
+void load_leave(struct load *load, struct conn *conn);
+void load_join(struct load *load, struct conn *conn);
+
 void load_fault(struct load *load, enum fault fault, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool load_failed(const struct load *load);
@@ -154,7 +164,12 @@ void watch(struct load *load, int fd, struct source *source, bool writing, bool 
 
 int run_connect(const struct options *options);
 int run_echo(const struct options *options);
+/* The body of a complete answer, its pieces joined in place, or NULL while it is incomplete. */
+char *answer_body(char *answer, size_t size);
+
 int run_fanout(const struct options *options);
+int run_get(const struct options *options);
+int run_hooks(const struct options *options);
 int run_idle(const struct options *options);
 int run_storm(const struct options *options);
 int run_selftest(const struct options *options);

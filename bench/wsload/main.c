@@ -3,7 +3,9 @@
  *   wsload connect  --port P --connections N [--inflight W] [--tokens FILE]
  *   wsload echo     --port P --connections N --depth D --payload TEXT [--expect TEXT] [--seconds S]
  *   wsload fanout   --port P --connections N --publishers C --body JSON --expect TEXT [--batch B] [--seconds S]
- *   wsload idle     --port P --connections N
+ *   wsload idle     --port P --connections N [--rate R]
+ *   wsload get      --port P --connections N --path PATH [--seconds S]
+ *   wsload hooks    --port P --connections N --depth D --hook-port H [--delay-ms T] [--seconds S]
  *   wsload storm    --port P --tokens FILE --bad-tokens FILE [--path PATH] [--seconds S]
  *   wsload selftest [--server-cpu 0] [--client-cpu 1]
  *
@@ -22,11 +24,13 @@ static const struct {
 } COMMANDS[] = {
     {"connect", run_connect}, {"echo", run_echo},         {"fanout", run_fanout},
     {"idle", run_idle},       {"selftest", run_selftest}, {"storm", run_storm},
+    {"get", run_get},         {"hooks", run_hooks},
 };
 
 enum {
     PORT, HTTP_PORT, PATH, TOKENS, HEADER, PAYLOAD, EXPECT, BODY, PUBLISH_PATH, API_KEY, CONNECTIONS, INFLIGHT,
     DEPTH, PUBLISHERS, BATCH, WINDOW, DELIVERIES, SECONDS, WARMUP, SERVER_CPU, CLIENT_CPU, BAD_TOKENS, RATE, OTHERS,
+    SILENT, SILENTS, PUBLISH_HEADER, ANSWER_FIELD, HOOK_PORT, DELAY_MS,
 };
 
 static const struct option OPTIONS[] = {
@@ -50,6 +54,12 @@ static const struct option OPTIONS[] = {
     {"deliveries", 1, NULL, DELIVERIES},
     {"rate", 1, NULL, RATE},
     {"others", 1, NULL, OTHERS},
+    {"silent", 1, NULL, SILENT},
+    {"silents", 1, NULL, SILENTS},
+    {"publish-header", 1, NULL, PUBLISH_HEADER},
+    {"answer-field", 1, NULL, ANSWER_FIELD},
+    {"hook-port", 1, NULL, HOOK_PORT},
+    {"delay-ms", 1, NULL, DELAY_MS},
     {"seconds", 1, NULL, SECONDS},
     {"warmup", 1, NULL, WARMUP},
     {"server-cpu", 1, NULL, SERVER_CPU},
@@ -92,7 +102,13 @@ static void take(struct options *o, int option, const char *name, const char *va
     case BODY: o->body = value; break;
     case PUBLISH_PATH: o->publish_path = value; break;
     case API_KEY: o->api_key = value; break;
-    case CONNECTIONS: o->connections = (int)number(name, value, 1, MAX_CONNECTIONS); break;
+    case SILENT: o->silent = value; break;
+    case SILENTS: o->silents = (int)number(name, value, 1, MAX_DEPTH); break;
+    case PUBLISH_HEADER: o->publish_header = value; break;
+    case ANSWER_FIELD: o->answer_field = value; break;
+    case HOOK_PORT: o->hook_port = (int)number(name, value, 1, 65535); break;
+    case DELAY_MS: o->delay = number(name, value, 0, 10000) / 1000; break;
+    case CONNECTIONS: o->connections = (int)number(name, value, 0, MAX_CONNECTIONS); break;
     case INFLIGHT: o->inflight = (int)number(name, value, 1, MAX_CONNECTIONS); break;
     case DEPTH: o->depth = (int)number(name, value, 1, MAX_DEPTH); break;
     case PUBLISHERS: o->publishers = (int)number(name, value, 0, 64); break;
@@ -114,6 +130,7 @@ int main(int count, char **arguments)
     struct options options = {
         .path = "/ws",
         .payload = "{\"type\":\"ping\"}",
+        .answer_field = "sent",
         .connections = 100,
         .inflight = 32,
         .depth = 1,
@@ -133,12 +150,18 @@ int main(int count, char **arguments)
         if (!strcmp(command, COMMANDS[i].name))
             run = COMMANDS[i].run;
     if (!run) {
-        fprintf(stderr, "usage: wsload connect|echo|fanout|idle|storm|selftest [options]; bench/README.md explains them\n");
+        fprintf(stderr, "usage: wsload connect|echo|fanout|idle|get|hooks|storm|selftest [options]; bench/README.md explains them\n");
         return 2;
     }
     options.command = command;
     if (run != run_selftest && !options.port)
         refuse("port", "", "is needed");
+    if (!options.connections && run != run_hooks)
+        refuse("connections", "0", "only hooks has none");
+    if (options.silents && !options.silent)
+        refuse("silent", "", "is needed");
+    if (run == run_hooks && !options.hook_port)
+        refuse("hook-port", "", "is needed");
     if (options.publishers && !options.body)
         refuse("body", "", "is needed to publish");
     if (!options.http_port)
