@@ -37,6 +37,7 @@ def build_tracing(
 
     :returns: what begins spans, and the service that sends them where there are any.
     """
+    metrics.counter("trace_spans_exported_total", "Spans that the collector took.")
     if not settings.tracing.enabled:
         return UNTRACED, None
     from ws_gateway.ops.tracing import Tracing, otlp_exporter
