@@ -8,7 +8,7 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,10 +30,10 @@ from ws_gateway.domain.messages import ConnectionView, EventType
 from ws_gateway.domain.outgoing import Batch, Wire
 from ws_gateway.domain.session import Session, State
 from ws_gateway.domain.views import ConnectionDetail
-from ws_gateway.errors import HandshakeRefused, KeysUnavailable
 from ws_gateway.interfaces import IConnection
 from ws_gateway.websocket.lane import next_text
 from ws_gateway.websocket.pieces import gather
+from ws_gateway.websocket.refresh import NotRefreshed, Refreshed
 from ws_gateway.websocket.surroundings import Surroundings
 from ws_gateway.websocket.writer import Writer, make_writer
 
@@ -356,29 +356,21 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._perform(self._session.close(self.surroundings.wheel.now(), ending))
 
     def _refresh(self, token: str) -> None:
-        self._refreshing = judging = self.surroundings.refresher.refresh(token, self.user_id)
-        judging.addCallbacks(self._refreshed, self._unrefreshed)
-        judging.addErrback(lambda failure: _log.failure("a token could not be refreshed", failure))
+        refresher = self.surroundings.refresher
+        self._refreshing = refresher.refresh(token, self.user_id, self.connection_id)
+        self._refreshing.addCallback(self._refreshed).addErrback(self._broken)
 
-    def _refreshed(self, outcome: tuple[bytes, float | None]) -> None:
+    def _refreshed(self, outcome: Refreshed | NotRefreshed) -> None:
         self._refreshing = None
-        self._perform(self._session.refreshed(self.surroundings.wheel.now(), *outcome))
+        now = self.surroundings.wheel.now()
+        if isinstance(outcome, Refreshed):
+            self._perform(self._session.refreshed(now, outcome.answer, outcome.expires_in))
+        else:
+            self._perform(self._session.unrefreshed(now, outcome.refused))
         self._watch()
 
-    def _unrefreshed(self, failure: Failure) -> None:
-        self._refreshing = None
-        error = failure.value
-        if not isinstance(error, HandshakeRefused | KeysUnavailable | CancelledError):
-            _log.failure("a new token could not be judged", failure, connection_id=self.connection_id)
-        refused = isinstance(error, HandshakeRefused)
-        if isinstance(error, HandshakeRefused):
-            _log.info(
-                "refresh refused: {detail}",
-                detail=error.detail,
-                reason=error.reason.value,
-                connection_id=self.connection_id,
-            )
-        self._perform(self._session.unrefreshed(self.surroundings.wheel.now(), refused))
+    def _broken(self, failure: Failure) -> None:
+        _log.failure("a refresh could not be acted upon", failure, connection_id=self.connection_id)
 
     def _overflowed(self) -> None:
         """Within a send, so not now; the client does not read, so what waits for it is dropped."""
