@@ -60,7 +60,8 @@ def build_pipeline(
     return EventPipeline(
         sinks,
         codec.encode_event,
-        EventIds(random.SystemRandom().getrandbits, wall_ms),
+        # Begun by the system, then without a call of it for each event: event ids are no secrets.
+        EventIds(random.Random().getrandbits, wall_ms),
         reactor,
         wall_ms,
         random.random,

@@ -29,6 +29,16 @@ class SignerTests(SynchronousTestCase):
         expected = base64.b64encode(hmac.digest(b"secret", b"id-1.17." + BODY, "sha256")).decode()
         self.assertEqual(Signer(["secret"]).standard_signature("id-1", 17, BODY), f"v1,{expected}")
 
+    def test_long_and_short_secrets(self) -> None:
+        """Secrets of any length give what HMAC says; past a block of 64 bytes their hash is the key."""
+        for size in (1, 63, 64, 65, 500):
+            with self.subTest(size=size):
+                secret = "s" * size
+                expected = hmac.new(secret.encode(), BODY, hashlib.sha256).hexdigest()
+                signer = Signer([secret])
+                for _ in range(2):  # signing uses nothing up
+                    self.assertEqual(signer.body_signature(BODY), f"sha256={expected}")
+
     def test_decoded_secret(self) -> None:
         """`whsec_` is decoded for the standard form and taken as it is for the fixed one."""
         secret = "whsec_" + base64.b64encode(b"raw key").decode()
