@@ -421,7 +421,7 @@ class GetTests(unittest.TestCase):
 class HookTests(unittest.TestCase):
     """One client; the server tells the generator's receiver by webhook what it says."""
 
-    def _hooks(self, numbers: list[int], last: str = "disconnected") -> dict[str, Any]:
+    def _hooks(self, numbers: list[int]) -> dict[str, Any]:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             receiver = probe.getsockname()[1]
 
@@ -445,7 +445,8 @@ class HookTests(unittest.TestCase):
                         post(hook, "message_received", seq)
                 read_exactly(peer, 2)
                 peer.sendall(CLOSE)
-                post(hook, last, 99)
+                peer.shutdown(socket.SHUT_WR)
+                post(hook, "disconnected", number + 1)
 
         server = ScriptedServer(script)
         self.addCleanup(server.stop)
