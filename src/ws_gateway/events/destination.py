@@ -218,6 +218,7 @@ class Destination:
         if self._stopped:
             return
         oldest: Waiting | None = None
+        taken = 0
         for lane, result in zip(lanes, self._checked(results, len(lanes)), strict=True):
             if isinstance(result, Failure):
                 self._failed(lane, result, probe)
@@ -225,10 +226,11 @@ class Destination:
                 waiting = lane.head
                 if oldest is None or waiting.number < oldest.number:
                     oldest = waiting
-                self._delivered.inc()
+                taken += 1
                 self._health.answered(probe)
                 self._finished(lane)
         if oldest is not None:
+            self._delivered.inc(taken)
             # The wall clock may be set back meanwhile.
             self._age.observe(max(0, self._wall_ms() - oldest.envelope.occurred_at_ms) / 1000.0)
         self._pump()

@@ -47,6 +47,7 @@ from ws_gateway.errors import EventFailed, TargetDown
 from ws_gateway.events.bodies import BytesProducer, Remainder
 from ws_gateway.events.classify import judge, parse_retry_after
 from ws_gateway.events.connections import KeptConnections
+from ws_gateway.events.endpoints import LateEndpoints
 from ws_gateway.events.signing import Signer
 from ws_gateway.interfaces import ICounter, IEventSink, IHistogram, IMetrics, ISpan, ITracer
 
@@ -274,12 +275,8 @@ def webhook_sink(
     :param tls_policy: None verifies certificates and host names against the system's authorities.
     """
     connections = KeptConnections(reactor, max_idle=concurrency, max_age=connection_max_age)
-    agent = Agent(
-        reactor,
-        BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy,
-        connectTimeout=timeout,
-        pool=connections,
-    )
+    policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
+    agent = Agent.usingEndpointFactory(reactor, LateEndpoints(reactor, policy, timeout), connections)
     return WebhookSink(
         agent, url, secrets, reactor, wall_seconds, timeout, user_agent, metrics, connections.close, tracer
     )
