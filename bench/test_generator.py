@@ -1,6 +1,7 @@
 """Does the generator notice what goes wrong? A scripted server on loopback does it wrong on purpose.
 
 Run by `python -m unittest bench.test_generator`; needs a C compiler, so it is no part of the unit tests.
+One module, as every test is a few lines around the same server.
 """
 
 import socket

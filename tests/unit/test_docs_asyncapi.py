@@ -20,6 +20,7 @@ class AsyncApiTests(SynchronousTestCase):
         for piece in DOCUMENT.read_text("utf-8").split('"$ref": "#/')[1:]:
             found: Any = self.api.document
             for name in piece.partition('"')[0].split("/"):
+                self.assertIn(name, found, piece[:60])
                 found = found[name]
 
     def test_messages_used(self) -> None:

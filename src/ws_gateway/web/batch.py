@@ -6,10 +6,10 @@ Answers `{"sent": [..]}`, one number for each publication.
 from twisted.web.server import Request
 
 from ws_gateway.domain.codec import decode_batch
-from ws_gateway.domain.spans import UNTRACED, SpanKind
-from ws_gateway.interfaces import ICounter, IDelivery, ITracer
+from ws_gateway.domain.spans import SpanKind
 from ws_gateway.web.answers import answer_with, json_body
-from ws_gateway.web.body import BodyResource, read_json
+from ws_gateway.web.body import read_json
+from ws_gateway.web.publishing import PublishingResource
 from ws_gateway.web.query import Query
 from ws_gateway.web.scope import check_scope
 from ws_gateway.web.traces import common_trace, ending, header_traceparent, in_trace
@@ -17,22 +17,8 @@ from ws_gateway.web.traces import common_trace, ending, header_traceparent, in_t
 __all__ = ["Batch"]
 
 
-class Batch(BodyResource):
-    """Takes many publications.
-
-    :param published: counts publications that were taken.
-    :param tracer: sees each call as a span.
-    """
-
-    key_in_body = True
-
-    def __init__(
-        self, delivery: IDelivery, published: ICounter, max_bytes: int, tracer: ITracer = UNTRACED
-    ) -> None:
-        super().__init__(max_bytes)
-        self._delivery = delivery
-        self._published = published
-        self._tracer = tracer
+class Batch(PublishingResource):
+    """Takes many publications."""
 
     def render_POST(self, request: Request) -> int:
         check_scope(Query(request))

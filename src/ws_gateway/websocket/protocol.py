@@ -1,7 +1,8 @@
 """Callbacks of Autobahn become inputs of the session; effects of the session become calls. Nothing else.
 
 Everything that depends on Autobahn's insides (pinned below 27 in setup.cfg) is here: which methods it calls
-on itself when a peer errs, which it calls to write, and which attributes it keeps of a handshake.
+on itself when a peer errs, which it calls to write, and which attributes it keeps of a handshake. That is why
+the module is long: cut in two, both halves would depend on them.
 """
 
 from typing import Any
