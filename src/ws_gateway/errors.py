@@ -6,6 +6,8 @@ Nothing here imports anything: these names may be raised and caught anywhere.
 from enum import StrEnum
 
 __all__ = [
+    "BrokerDown",
+    "BrokerRefused",
     "ConfigError",
     "DeliveryError",
     "EventFailed",
@@ -121,3 +123,27 @@ class EventRefused(DeliveryError):
 
 class Overloaded(GatewayError):
     """A bounded queue is full; the caller should try again later."""
+
+
+class BrokerDown(GatewayError):
+    """A broker cannot be reached, or did not answer in time: whether it did what was asked is not known.
+
+    :ivar detail: one sentence for the log; never a secret.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BrokerRefused(GatewayError):
+    """A broker answered that it will not do this: nothing was done.
+
+    :ivar code: its own word for it: `NOPERM`, `WRONGTYPE`, `406`.
+    :ivar detail: one sentence for the log; never a secret.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail

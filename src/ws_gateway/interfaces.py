@@ -48,8 +48,13 @@ __all__ = [
     "IInspector",
     "IKeySource",
     "IMetrics",
+    "IPresenceStore",
+    "IPublicationSource",
+    "IPublicationTaker",
     "IReadiness",
+    "IRelay",
     "ISpan",
+    "IStreamSink",
     "ISubjectPolicy",
     "ITracer",
 ]
@@ -188,6 +193,115 @@ class IEventSink(Interface):
 
     def close() -> Deferred[None]:
         """Give back connections and everything else that is held. Called once, after the last deliver()."""
+
+
+class IStreamSink(Interface):
+    """A destination that keeps order by itself: it takes runs of events of one stream. It repeats nothing and
+    queues nothing, but it knows what it has taken: whatever is offered again is not taken twice."""
+
+    name: str = Attribute("A word for metrics and logs: `redis`.")
+    max_batch: int = Attribute("How many envelopes one call of append() may carry, at least 1.")
+    window: int = Attribute("How many calls of append() may be under way for one stream, at least 1.")
+
+    def stream_of(envelope: Envelope) -> str:
+        """The stream that an event belongs to; always the same one for the same event. Cheap."""
+
+    def append(stream: str, envelopes: Sequence[Envelope]) -> Deferred[None]:
+        """Append a run of events of one stream, in order, all of them or none.
+
+        Runs of a stream are offered in order, up to `window` of them side by side. After one has failed,
+        nothing more is offered before all of its stream that are under way have ended; then the events that
+        are not settled are offered again, oldest first, in the same order, cut into runs in any way.
+
+        :raises TargetDown: (as a failure) not taken, or nobody knows.
+        """
+
+    def close() -> Deferred[None]:
+        """Give back everything that is held. Called once, after the last append()."""
+
+
+class IPublicationTaker(Interface):
+    """Whoever takes what brokers bring from the backend: documents as they were written."""
+
+    def take(documents: Sequence[bytes]) -> Deferred[list[str | None]]:
+        """Deliver, in order. The next call may come before this one has ended; order holds nevertheless.
+
+        :returns Deferred[list]: one for each document: None, or in a sentence why nobody can use it. It does
+            not fail; where too much is waiting it fires late.
+        """
+
+    def judge(document: bytes) -> str | None:
+        """Why nobody can use a document, without delivering it; None if it is fine."""
+
+
+class IPublicationSource(Interface):
+    """A broker that brings publications; an IService, too. While the broker is away it waits, and goes on
+    where it was."""
+
+    name: str = Attribute("A word for metrics and logs: `redis`, `rabbitmq`.")
+
+    def feed(taker: IPublicationTaker) -> None:
+        """Who gets the publications. Called once, before the service starts."""
+
+    def positioned() -> Deferred[None]:
+        """Wait until nothing that is written from now on can be missed, or until it is clear that the broker
+        is not there. Does not fail. May be called again and again.
+        """
+
+
+class IRelay(Interface):
+    """The way to all nodes at once: through the outbox that every node reads."""
+
+    def relay(documents: Sequence[bytes]) -> Deferred[None]:
+        """Write documents to the outbox, in order.
+
+        :raises BrokerDown: (as a failure) not written, or nobody knows.
+        :raises BrokerRefused: (as a failure) the broker does not want them.
+        """
+
+
+class IPresenceStore(Interface):
+    """Where all nodes together remember who is connected (contract section 8).
+
+    Every call is one exchange with the store; what is given to one call is small enough for one reactor turn.
+    """
+
+    def put(views: Sequence[ConnectionView], ttl: float) -> Deferred[None]:
+        """Remember connections of this node, or remember them longer. Idempotent.
+
+        :param ttl: seconds after which they are forgotten if nobody calls again.
+        :raises BrokerDown: (as a failure)
+        :raises BrokerRefused: (as a failure)
+        """
+
+    def remove(views: Sequence[ConnectionView]) -> Deferred[None]:
+        """Forget connections of this node; raises like put()."""
+
+    def renew(seconds: float) -> Deferred[None]:
+        """Hold the lease of this node for so long: without one, its connections count as gone.
+
+        Raises like put().
+        """
+
+    def page(
+        subject: str | None, user_id: str | None, cursor: str | None, limit: int
+    ) -> Deferred[tuple[list[ConnectionView], str | None]]:
+        """Connections of all nodes that fit all given filters, in no order.
+
+        :param cursor: what a former page returned; None begins.
+        :param limit: about so many; a page may be shorter, even empty, without being the last one.
+        :returns Deferred: the page and the cursor of the next one, None after the last. Whoever was there the
+            whole time is shown at least once.
+        :raises ValueError: (as a failure) the cursor is not one of ours.
+        :raises BrokerDown: (as a failure)
+        :raises BrokerRefused: (as a failure)
+        """
+
+    def sweep() -> Deferred[int]:
+        """Forget some connections of nodes whose lease is over.
+
+        :returns Deferred[int]: how many; 0 when there is nothing left to do.
+        """
 
 
 class IReadiness(Interface):

@@ -1,0 +1,1 @@
+"""RabbitMQ: one link, confirmed publishing, consuming."""

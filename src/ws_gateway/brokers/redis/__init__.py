@@ -1,0 +1,1 @@
+"""Redis: one link a task, an idempotent writer, a reader that remembers where it was."""

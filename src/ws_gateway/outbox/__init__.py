@@ -1,0 +1,1 @@
+"""Publications from brokers to clients."""

@@ -1,0 +1,1 @@
+"""Who is connected, told to all nodes through a store."""
