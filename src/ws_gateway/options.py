@@ -12,16 +12,14 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 from ws_gateway import __version__
-from ws_gateway.config.fields import Setting, option_name, settings_of
+from ws_gateway.config.fields import Setting, settings_of
 from ws_gateway.config.load import groups
-from ws_gateway.config.names import LATER
 from ws_gateway.config.render import reference
 
 __all__ = ["Options"]
 
 _SETTINGS = tuple(one for group in groups().values() for one in settings_of(group).values())
-_VARIABLES = {option: name for one in _SETTINGS for option, name in zip(one.options, one.names, strict=True)}
-_LATER = frozenset(option_name(name) for name in LATER)
+_VARIABLES = {option: name for one in _SETTINGS for option, name in one.options.items()}
 
 _INTRODUCTION = """\
 Holds WebSockets for request/response web applications.
@@ -105,7 +103,5 @@ def _explained(error: str) -> str:
     if what.startswith("not a unique prefix"):
         candidates = [f"--{option}" for option in _VARIABLES if option.startswith(wanted)]
         return f"--{wanted}: could be {' or '.join(candidates)}"
-    if wanted in _LATER:
-        return f"--{wanted}: is not supported by this version"
     near = get_close_matches(wanted, _VARIABLES, 1)
     return f"{dashes}{wanted}: is no option" + (f"; do you mean --{near[0]}?" if near else "")

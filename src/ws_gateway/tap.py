@@ -96,7 +96,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     tracer, tracing = build_tracing(settings, reactor, node_id, metrics)
 
     # Inwards: from clients to the backend.
-    sinks = [SINKS[name](settings, reactor, metrics, tracer) for name in MODES[settings.events.mode]]
+    sinks = [SINKS[name](settings, reactor, metrics, tracer) for name in MODES[settings.events_mode]]
     pipeline = build_pipeline(settings, sinks, reactor, metrics)
     at_hand = config.reading.token_keys
     keys = ReplaceableKeys(at_hand) if at_hand else keys_by_url(settings.token, reactor, metrics)

@@ -7,9 +7,8 @@ from attrs import fields
 from twisted.trial.unittest import SynchronousTestCase
 
 from ws_gateway.config import Settings, load
-from ws_gateway.config.fields import Group, option_name, settings_of
+from ws_gateway.config.fields import Group, settings_of
 from ws_gateway.config.load import groups
-from ws_gateway.config.names import LATER
 from ws_gateway.errors import ConfigError
 
 PEM = """\
@@ -73,7 +72,7 @@ class ReadingTests(Case):
         self.assertEqual(settings.token.algorithms, ("RS256",))
         self.assertEqual(settings.client_queue.max_bytes, 1024 * 1024)
         self.assertEqual(settings.events.queue_max_bytes, 64 * 1024 * 1024)
-        self.assertEqual(settings.events.mode, "webhook")
+        self.assertEqual(settings.events_mode, "webhook")
         self.assertEqual(settings.webhook.retry_base_seconds, 0.5)
         self.assertEqual(settings.ops.log_level, "info")
 
@@ -214,11 +213,52 @@ class ValueTests(Case):
         self.accepts("LOG_LEVEL", {"WARNING": "warn", "Debug": "debug"})
         self.assertEqual(self.problem(LOG_FORMAT="xml"), "LOG_FORMAT='xml': must be json or text")
 
-    def test_modes_of_later_versions(self) -> None:
-        """A mode that comes later is an error that says so."""
-        self.assertIn("this one has only terminator", self.problem(WS_MODE="core"))
-        for mode in ("broker", "both"):
-            self.assertIn("brokers come with core mode", self.problem(EVENTS_MODE=mode))
+    def test_modes(self) -> None:
+        """Where events go follows from the mode, unless it is said."""
+        broker = {"WS_REDIS_DSN": "redis://redis"}
+        for environ, expected in (
+            ({}, "webhook"),
+            ({"WS_MODE": "core", **broker}, "broker"),
+            ({"WS_MODE": "core", "EVENTS_MODE": "none", **broker}, "none"),
+            ({"EVENTS_MODE": "both", **broker}, "both"),
+        ):
+            self.assertEqual(loaded(environ).events_mode, expected)
+
+    def test_brokers(self) -> None:
+        """Core mode, and brokers as a place for events, need the address of one."""
+        for environ in ({"WS_MODE": "core"}, {"EVENTS_MODE": "broker"}, {"EVENTS_MODE": "both"}):
+            self.assertIn("WS_REDIS_DSN or WS_RABBITMQ_DSN: must be set", self.problem(**environ))
+            for broker in ({"REDIS_DSN": "redis://redis"}, {"RABBITMQ_DSN": "amqp://rabbit"}):
+                self.assertEqual(self.warnings({**environ, **broker, "SYMFONY_WEBHOOK_SECRET": "x"}), [])
+        self.assertIn("has no effect", self.warnings({"WS_REDIS_DSN": "redis://redis"})[0])
+
+    def test_addresses_of_brokers(self) -> None:
+        """An address that cannot be used is told without its password; the WS_ name wins."""
+        said = self.problem(WS_REDIS_DSN=f"redis://u:{CANARY}@redis/x")
+        self.assertIn("WS_REDIS_DSN='redis://***@redis/x': must be such as", said)
+        self.assertIn("(the database must be a number)", said)
+        self.assertNotIn(CANARY, said)
+        self.assertNotIn(CANARY, self.problem(RABBITMQ_DSN=f"amqp://u:{CANARY}@/"))
+        both = {"WS_REDIS_DSN": "redis://first", "REDIS_DSN": "redis://second", "WS_MODE": "core"}
+        dsn = loaded(both).redis.dsn
+        self.assertEqual(dsn and dsn.hosts, (("first", 6379),))
+
+    def test_partitions(self) -> None:
+        """On RabbitMQ partitions need a queue to be bound to; without a strategy they have no effect."""
+        environ = {"WS_MODE": "core", "RABBITMQ_DSN": "amqp://rabbit", "ORDERING_PARTITION_MODE": "suffix"}
+        self.assertIn("RABBITMQ_INBOX_QUEUE: must be set", self.problem(**environ))
+        queue = {"RABBITMQ_INBOX_QUEUE": "app"}
+        self.assertIn("ORDERING_STRATEGY is none", self.warnings({**environ, **queue})[0])
+        self.assertEqual(self.warnings({**environ, **queue, "ORDERING_STRATEGY": "topic"}), [])
+
+    def test_presence(self) -> None:
+        """Presence lies in the Redis of core mode, or in one of its own, which turns it on anywhere."""
+        self.assertIsNone(loaded({}).presence_dsn)
+        core = {"WS_MODE": "core", "WS_REDIS_DSN": "redis://events"}
+        own = {"PRESENCE_REDIS_DSN": "redis://presence"}
+        self.assertEqual(str(loaded(core).presence_dsn), "redis://events:6379/0")
+        self.assertEqual(str(loaded({**core, **own}).presence_dsn), "redis://presence:6379/0")
+        self.assertEqual(str(loaded(own).presence_dsn), "redis://presence:6379/0")
 
     def test_lists(self) -> None:
         """Empty items and repetitions in a list do not count; a list of nothing is a slip."""
@@ -686,27 +726,12 @@ class NameTests(Case):
         )
         self.assertEqual(self.warnings(dict.fromkeys(names, "x")), [])
 
-    def test_later_names(self) -> None:
-        """A name of a later version is never ignored in silence, and its value is not shown."""
-        for name, later in LATER.items():
-            if later.refused:
-                line = self.problem(**{name: CANARY})
-            else:
-                (line,) = self.warnings({name: CANARY})
-            self.assertTrue(line.startswith(f"{name}: is not supported by this version"), line)
-            self.assertNotIn(CANARY, line)
-
-    def test_later_names_that_ask_for_nothing(self) -> None:
-        """A blank value, or one that means what happens anyway, is no reason to speak."""
-        blank = dict.fromkeys(LATER, "")
-        self.assertEqual(self.warnings({**blank, "ORDERING_PARTITION_MODE": "none"}), [])
-
     def test_no_name_is_declared_twice(self) -> None:
-        """Variables, options and names of later versions are all different."""
+        """Variables and options are all different."""
         declared = [one for group in groups().values() for one in settings_of(group).values()]
-        names = [name for one in declared for name in one.names] + list(LATER)
+        names = [name for one in declared for name in one.names]
         self.assertEqual(len(names), len(set(names)))
-        options = [option_name(name) for name in names if name not in LATER]
+        options = [option for one in declared for option in one.options]
         self.assertEqual(len(options), len(set(options)))
 
     def test_every_field_is_a_setting(self) -> None:

@@ -9,7 +9,6 @@ from tests.unit.test_config import PEM
 from ws_gateway.config import load
 from ws_gateway.config.fields import settings_of
 from ws_gateway.config.load import groups
-from ws_gateway.config.names import LATER
 from ws_gateway.config.render import dotenv, markdown
 
 ROOT = Path(__file__).parents[2]
@@ -28,16 +27,15 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual((ROOT / ".env.example").read_text(encoding="utf-8"), dotenv())
 
     def test_page_is_complete(self) -> None:
-        """Each setting is a row of five cells, each name of a later version one of two."""
+        """Each setting is a row of five cells."""
         rows = [
             re.split(r"(?<!\\)\|", line)[1:-1] for line in markdown().splitlines() if line.startswith("| `")
         ]
         cells = {row[0].strip().strip("`").partition("`")[0]: row for row in rows}
-        self.assertEqual(list(cells), [*(one.name for one in DECLARED), *LATER])
+        self.assertEqual(list(cells), [one.name for one in DECLARED])
         for declared in DECLARED:
             self.assertEqual(len(cells[declared.name]), 5, declared.name)
             self.assertIn(f"`--{declared.option}`", cells[declared.name][4])
-        self.assertEqual({len(cells[name]) for name in LATER}, {2})
 
     def test_help_is_one_sentence(self) -> None:
         """Help begins with a capital letter and ends with a full stop."""

@@ -52,7 +52,7 @@ def build_inspector(
 
     meter = RateMeter(reactor, {rate: reading(counter) for rate, counter in COUNTED.items()})
     inspector = Inspector(
-        NodeFacts(node_id, __version__, settings.node.mode, settings.events.mode),
+        NodeFacts(node_id, __version__, settings.node.mode, settings.events_mode),
         registry,
         pipeline,
         meter.rates,

@@ -6,9 +6,11 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from ws_gateway.config.kinds import Kind, quoted, secret
+from ws_gateway.dsn import AmqpDsn, RedisDsn, masked, parse_amqp, parse_redis
 
 __all__ = [
     "Network",
+    "amqp_dsn",
     "api_key",
     "endpoint",
     "file_path",
@@ -17,6 +19,7 @@ __all__ = [
     "network",
     "origin",
     "public_key",
+    "redis_dsn",
     "signing_secret",
     "url_path",
     "webhook_url",
@@ -144,6 +147,24 @@ def _http_url(no_user: str) -> Kind[str]:
 def webhook_url() -> Kind[str]:
     """Where events are posted to."""
     return _http_url("the signature proves who sends")
+
+
+def redis_dsn() -> Kind[RedisDsn]:
+    """Where a Redis is."""
+    return Kind(
+        "such as redis://user:password@host:6379/0, rediss:// with TLS, or redis+sentinel://host,host/name",
+        parse_redis,
+        lambda value: quoted(masked(value)),
+    )
+
+
+def amqp_dsn() -> Kind[AmqpDsn]:
+    """Where a RabbitMQ is."""
+    return Kind(
+        "such as amqp://user:password@host:5672/vhost, or amqps:// with TLS",
+        parse_amqp,
+        lambda value: quoted(masked(value)),
+    )
 
 
 def jwks_url() -> Kind[str]:

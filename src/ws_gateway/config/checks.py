@@ -12,6 +12,7 @@ from ws_gateway.config.tree import Settings
 __all__ = ["Draft", "problems", "settled", "warnings"]
 
 _KEY_SOURCES = ("JWT_PUBLIC_KEY", "JWT_PUBLIC_KEY_FILE", "JWT_JWKS_URL", "JWT_SECRET")
+_BROKERS = ("WS_REDIS_DSN", "WS_RABBITMQ_DSN")
 # RFC 7518 section 3.2: an HMAC key is at least as long as the hash.
 _SHORTEST_SECRETS = {"HS256": 32, "HS384": 48, "HS512": 64}
 
@@ -65,11 +66,32 @@ def _key_source(draft: Draft) -> Iterator[str]:
 
 def _webhook(draft: Draft) -> Iterator[str]:
     """Where events go, and with which signatures."""
-    wanted = draft.settings.events.mode == "webhook" and draft.sound("EVENTS_MODE")
+    wanted = draft.settings.uses_webhook and draft.sound("EVENTS_MODE", "WS_MODE")
     if wanted and "SYMFONY_WEBHOOK_URL" not in draft.given:
-        yield "SYMFONY_WEBHOOK_URL: must be set, because EVENTS_MODE is webhook (none sends no events)"
+        mode = draft.settings.events_mode
+        yield f"SYMFONY_WEBHOOK_URL: must be set, because EVENTS_MODE is {mode} (none sends no events)"
     if "WEBHOOK_SECRET_PREVIOUS" in draft.given and "SYMFONY_WEBHOOK_SECRET" not in draft.given:
         yield f"{draft.label('WEBHOOK_SECRET_PREVIOUS')}='***': SYMFONY_WEBHOOK_SECRET must be set beside it"
+
+
+def _brokers(draft: Draft) -> Iterator[str]:
+    """A broker for whoever needs one, and a queue for partitions."""
+    settings = draft.settings
+    if not draft.sound("WS_MODE", "EVENTS_MODE"):
+        return
+    if settings.uses_brokers and draft.given.keys().isdisjoint(_BROKERS):
+        why = "WS_MODE is core" if settings.node.mode == "core" else f"EVENTS_MODE is {settings.events_mode}"
+        yield f"{' or '.join(_BROKERS)}: must be set, because {why}"
+    if (
+        settings.ordering.partition_mode == "suffix"
+        and "WS_RABBITMQ_DSN" in draft.given
+        and "RABBITMQ_INBOX_QUEUE" not in draft.given
+        and settings.events_mode in ("broker", "both")
+    ):
+        yield (
+            "RABBITMQ_INBOX_QUEUE: must be set, because ORDERING_PARTITION_MODE is suffix: "
+            "each partition is bound to it"
+        )
 
 
 def _retry(draft: Draft) -> Iterator[str]:
@@ -115,7 +137,7 @@ def _cannot_be_forged(url: str) -> bool:
 
 def problems(draft: Draft) -> Iterator[str]:
     """One line for each thing that cannot work."""
-    for check in (_key_source, _webhook, _retry, _manhole):
+    for check in (_key_source, _webhook, _brokers, _retry, _manhole):
         yield from check(draft)
 
 
@@ -130,8 +152,14 @@ def warnings(draft: Draft) -> Iterator[str]:
         yield (
             f"{draft.label('JWT_JWKS_URL')}: is not https; whoever can answer in its place can let anybody in"
         )
-    if settings.events.mode == "webhook" and settings.webhook.secret is None:
+    if settings.uses_webhook and settings.webhook.secret is None:
         yield "SYMFONY_WEBHOOK_SECRET: is not set, so no event is signed and anybody could have sent it"
+    if not settings.uses_brokers:
+        for name in _BROKERS:
+            if name in draft.given:
+                yield f"{draft.label(name)}: has no effect in terminator mode, except with EVENTS_MODE=broker"
+    if settings.ordering.partition_mode == "suffix" and settings.ordering.strategy == "none":
+        yield "ORDERING_PARTITION_MODE: has no effect, because ORDERING_STRATEGY is none and gives no keys"
     if _is_open(settings.ops.manhole or ""):
         yield f"{draft.label('MANHOLE_LISTEN')}: lets other machines knock; only keys stand between"
     if not settings.http.api_keys:

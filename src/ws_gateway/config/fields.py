@@ -54,9 +54,15 @@ class Setting:
         return option_name(self.name)
 
     @property
-    def options(self) -> tuple[str, ...]:
-        """All twistd options, the one to show first."""
-        return tuple(option_name(name) for name in self.names)
+    def options(self) -> dict[str, str]:
+        """All twistd options, the one to show first, and the variable that each stands for.
+
+        `WS_REDIS_DSN` and `REDIS_DSN` share one.
+        """
+        found: dict[str, str] = {}
+        for name in self.names:
+            found.setdefault(option_name(name), name)
+        return found
 
 
 @attrs.frozen

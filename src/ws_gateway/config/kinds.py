@@ -168,19 +168,19 @@ def _joined(words: list[str]) -> str:
 
 
 def choice(
-    *names: str, also: Mapping[str, str] | None = None, later: Mapping[str, str] | None = None
+    *names: str, also: Mapping[str, str] | None = None, refused: Mapping[str, str] | None = None
 ) -> Kind[str]:
     """One of some words, in any case.
 
     :param also: further spellings, and the word that each stands for.
-    :param later: words that a later version will know, and the sentence that says so.
+    :param refused: words that people may hope for, and the sentence that says why not.
     """
     known = {name.lower(): name for name in names} | dict(also or {})
 
     def parse(value: str) -> str:
         word = value.lower()
         if word not in known:
-            raise ValueError((later or {}).get(word, ""))
+            raise ValueError((refused or {}).get(word, ""))
         return known[word]
 
     return Kind(_joined(list(names)), parse)

@@ -75,7 +75,7 @@ class _Reading:
 
     def _written(self, declared: Setting) -> Iterator[_Written]:
         """What is written for a setting, the winning one first. Blank is unset: compose files produce it."""
-        for name, option in zip(declared.names, declared.options, strict=True):
+        for option, name in declared.options.items():
             if text := self.overrides.get(name, "").strip():
                 yield _Written(f"--{option}", text)
                 return
@@ -167,7 +167,7 @@ def load(
     settings = reading.tree()
     asking = names.asking({**file, **environ})
     draft = checks.Draft(settings, reading.given, frozenset(reading.broken))
-    problems = [*reading.problems, *names.problems(asking), *checks.problems(draft)]
+    problems = [*reading.problems, *checks.problems(draft)]
     path = settings.token.public_key_file
     if path is not None and settings.token.public_key is None:
         try:

@@ -5,7 +5,6 @@ from textwrap import fill
 
 from ws_gateway.config.fields import Group, Setting, settings_of
 from ws_gateway.config.load import groups
-from ws_gateway.config.names import LATER
 
 __all__ = ["dotenv", "markdown", "reference"]
 
@@ -32,17 +31,11 @@ unless `EVENTS_MODE=none`. Sizes may have a unit (`64KiB`, `1MiB`, `2GiB`), seco
 
 _MARKDOWN_TAIL = """\
 
-## Names that this version does not know
+## Names that are no settings
 
 A `WS_*` variable that is no setting is ignored with a warning that names the nearest setting, and so is any
 other name that is all but the name of one. Variables of the backend's side, such as `WS_URL` or
 `WS_GATEWAY_BASE_URL`, may stand in the same environment.
-
-The names below belong to later versions. Those that stop the start do so because a gateway that ignored them
-would do something that its operator does not expect.
-
-| name | when it is set |
-|---|---|
 """
 
 _DOTENV_HEAD = """\
@@ -96,7 +89,7 @@ def _rows(group: type[Group]) -> Iterator[str]:
             default,
             _cell(declared.kind.allowed),
             _cell(declared.help),
-            _codes(declared.options, "--"),
+            _codes(tuple(declared.options), "--"),
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -111,9 +104,6 @@ def markdown() -> str:
         )
         parts += [f"{row}\n" for row in _rows(group)]
     parts.append(_MARKDOWN_TAIL)
-    for name, later in LATER.items():
-        answer = f"stops the start: {later.refused}" if later.refused else "a warning"
-        parts.append(f"| `{name}` | {answer} |\n")
     return "".join(parts)
 
 
