@@ -4,11 +4,12 @@ Every refusal is a value with the bytes to send, put together here and nowhere e
 goes into them. Cheap questions come first; the token is judged last.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from math import ceil
 
 from attrs import field, frozen
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ws_gateway.domain.addresses import Network, client_address, subscriber
@@ -105,6 +106,8 @@ class Admission:
     :param now: monotonic seconds.
     :param tracer: sees each handshake whose token is judged as a span; what is refused before costs no more
         than that.
+    :param before: what must have happened before anybody is let in, such as knowing where the outbox is read
+        from; each is asked until it has fired once, and clients wait for it as they do for a key.
     """
 
     def __init__(
@@ -116,7 +119,9 @@ class Admission:
         metrics: IMetrics,
         now: Callable[[], float],
         tracer: ITracer = UNTRACED,
+        before: Sequence[Callable[[], Deferred[None]]] = (),
     ) -> None:
+        self._before = tuple(before)
         self._rules = rules
         self._authenticator = authenticator
         self._policy = policy
@@ -180,6 +185,8 @@ class Admission:
         key = self._handshake_key(head)
         if not self._rules.origins.allows(_origin(head), head.only("host")):
             raise Refused(RefusalReason.ORIGIN, _ORIGIN)
+        if self._before:
+            await self._what_comes_before()
         self._check_room()
         client_ip = client_address(peer, head.headers.get("x-forwarded-for", ()), self._rules.trusted_proxies)
         self._check_failures(client_ip)
@@ -257,6 +264,14 @@ class Admission:
             raise Refused(RefusalReason.DRAINING, _DRAINING)
         if self._full:
             raise Refused(RefusalReason.FULL, _FULL)
+
+    async def _what_comes_before(self) -> None:
+        while self._before:
+            left = self._before
+            await left[0]()
+            # Whoever waited for the same may have gone on already.
+            if self._before is left:
+                self._before = left[1:]
 
     def _handshake_key(self, head: Head) -> str:
         """The key of a head that is a handshake (RFC 6455 section 4.2.1)."""

@@ -44,6 +44,8 @@ class WaitingPolicy:
 
 
 class AdmissionTestCase(SynchronousTestCase):
+    before: tuple[Callable[[], Deferred[None]], ...] = ()
+
     def setUp(self) -> None:
         self.make()
 
@@ -61,6 +63,7 @@ class AdmissionTestCase(SynchronousTestCase):
             self.metrics,
             Clock().seconds,
             self.tracer,
+            self.before,
         )
 
     def judge(self, data: bytes, peer: str | None = "192.0.2.7") -> Deferred[Admitted]:
@@ -404,3 +407,37 @@ class ReadinessTests(AdmissionTestCase):
             self.assertEqual(self.metrics.value("ws_refused_total", reason=reason.value), 0)
         self.admission.count(RefusalReason.TIMEOUT)
         self.assertEqual(self.metrics.value("ws_refused_total", reason="timeout"), 1)
+
+
+class BeforeTests(AdmissionTestCase):
+    """What must have happened before anybody is let in."""
+
+    def setUp(self) -> None:
+        self.asked: list[Deferred[None]] = []
+
+        def positioned() -> Deferred[None]:
+            self.asked.append(Deferred())
+            return self.asked[-1]
+
+        self.before = (positioned, positioned)
+        self.make()
+
+    def test_waits(self) -> None:
+        """Clients wait, one that goes away harms no other, and later ones are let in at once."""
+        first, gone, second = (self.judge(request()) for _ in range(3))
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        waiting = [deferred for deferred in self.asked if not deferred.called]
+        self.assertEqual(len(waiting), 2)
+        for deferred in waiting:
+            deferred.callback(None)
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        for deferred in self.asked:
+            if not deferred.called:
+                deferred.callback(None)
+        self.assertEqual(self.successResultOf(first).identity, Identity("42"))
+        self.assertEqual(self.successResultOf(second).identity, Identity("42"))
+        asked = len(self.asked)
+        self.admitted(request())
+        self.assertEqual(len(self.asked), asked)
