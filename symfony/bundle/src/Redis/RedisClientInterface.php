@@ -1,0 +1,25 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Snoke\WsBundle\Redis;
+
+/**
+ * A connection to Redis, opened at the first command and again at the next one after it broke.
+ */
+interface RedisClientInterface
+{
+    /**
+     * Performs one command and answers as Redis does (RESP2): strings, integers, lists, null; a hash is a flat list.
+     *
+     * @throws \Snoke\WsBundle\Exception\RedisUnavailable no connection, or it broke: the command may have been executed;
+     *                                                    or the server is no use at the moment (LOADING, READONLY, …)
+     * @throws \Snoke\WsBundle\Exception\RedisRefused     the server understood and said no
+     */
+    public function call(string $command, string|int ...$arguments): mixed;
+
+    /**
+     * Ends the connection. A second time is no error.
+     */
+    public function close(): void;
+}
