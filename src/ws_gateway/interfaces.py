@@ -40,6 +40,7 @@ __all__ = [
     "IAuthenticator",
     "IConnection",
     "IConnectionDirectory",
+    "IConnectionObserver",
     "ICounter",
     "IDelivery",
     "IEventEmitter",
@@ -154,6 +155,16 @@ class IConnectionDirectory(Interface):
 
         :returns: how many were told to close.
         """
+
+
+class IConnectionObserver(Interface):
+    """Who wants to know at once who comes to this node and who goes. Never raises, never blocks."""
+
+    def came(connection: IConnection) -> None:
+        """It is open, and in the directory."""
+
+    def went(connection: IConnection) -> None:
+        """It came before, and is in the directory no more."""
 
 
 class IDelivery(Interface):
@@ -277,8 +288,11 @@ class IPresenceStore(Interface):
     def remove(views: Sequence[ConnectionView]) -> Deferred[None]:
         """Forget connections of this node; raises like put()."""
 
-    def renew(seconds: float) -> Deferred[None]:
+    def renew(seconds: float) -> Deferred[bool]:
         """Hold the lease of this node for so long: without one, its connections count as gone.
+
+        :param seconds: 0 gives it up.
+        :returns Deferred[bool]: whether it was still held. If not, whatever was put before may be forgotten.
 
         Raises like put().
         """

@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.domain.subjects import EVERYBODY
-from ws_gateway.interfaces import IConnection, IConnectionDirectory
+from ws_gateway.interfaces import IConnection, IConnectionDirectory, IConnectionObserver
 
 __all__ = ["Registry"]
 
@@ -27,9 +27,14 @@ class Registry:
         self._next_serial = count(1)
         self._by_user: dict[str, Members] = {}
         self._by_subject: dict[str, Members] = {}
+        self._observer: IConnectionObserver | None = None
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def observe(self, observer: IConnectionObserver) -> None:
+        """Tell somebody, from now on, who comes and goes."""
+        self._observer = observer
 
     def add(self, connection: IConnection) -> None:
         """A connection opened. Its id is new."""
@@ -39,6 +44,8 @@ class Registry:
         self._by_user.setdefault(connection.user_id, {})[key] = connection
         for subject in connection.subjects:
             self._by_subject.setdefault(subject, {})[key] = connection
+        if self._observer is not None:
+            self._observer.came(connection)
 
     def remove(self, connection: IConnection) -> None:
         """A connection is gone. Removing one that is not here (any more) does nothing."""
@@ -49,6 +56,8 @@ class Registry:
         _take_out(self._by_user, connection.user_id, key)
         for subject in connection.subjects:
             _take_out(self._by_subject, subject, key)
+        if self._observer is not None:
+            self._observer.went(connection)
 
     def count_of_user(self, user_id: str) -> int:
         """How many connections a user has here."""
@@ -65,6 +74,10 @@ class Registry:
     def find(self, connection_id: str) -> IConnection | None:
         """The connection with an id, if it is here."""
         return self._all.get(connection_id)
+
+    def ids(self) -> list[str]:
+        """The ids of all connections, in the order in which they came; cheap, and holds none of them."""
+        return list(self._all)
 
     def everyone(self) -> list[IConnection]:
         """All connections, as a copy."""

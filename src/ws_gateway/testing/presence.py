@@ -108,7 +108,7 @@ class FakePresenceStore:
     def remove(self, views: Sequence[ConnectionView]) -> Deferred[None]:
         return self._do(lambda: self._remove(views))
 
-    def renew(self, seconds: float) -> Deferred[None]:
+    def renew(self, seconds: float) -> Deferred[bool]:
         return self._do(lambda: self._renew(seconds))
 
     def page(
@@ -151,8 +151,11 @@ class FakePresenceStore:
         for view in views:
             self.place.forget(view.connection_id, view)
 
-    def _renew(self, seconds: float) -> None:
-        self.place.leases[self._node] = self.place.clock.seconds() + seconds
+    def _renew(self, seconds: float) -> bool:
+        now = self.place.clock.seconds()
+        held = self.place.leases.get(self._node, 0.0) > now
+        self.place.leases[self._node] = now + seconds
+        return held
 
     def _page(
         self, subject: str | None, user_id: str | None, cursor: str | None, limit: int

@@ -367,6 +367,26 @@ def presence_store_contract_tests(
                 for store in (both.here, both.there):
                     self.assertEqual(await _all(store, subject, user_id), {one.connection_id: one})
 
+        async def test_lease_held(self) -> None:
+            """Whoever renews a lease hears whether it was held until then."""
+            both = await make(self)
+            self.addCleanup(both.tear_down)
+            self.assertIs(await both.here.renew(LONG), False)
+            self.assertIs(await both.here.renew(SHORT), True)
+            await both.pass_time(SHORT * 2)
+            self.assertIs(await both.here.renew(LONG), False)
+
+        async def test_lease_given_up(self) -> None:
+            """A lease that is given up is over at once."""
+            both = await self._two()
+            await both.there.put([seen(1, "42", "channel:x")], LONG)
+            self.assertIs(await both.there.renew(0), True)
+            for subject, user_id in ((None, None), ("channel:x", None), (None, "42")):
+                self.assertEqual(await _all(both.here, subject, user_id), {})
+            self.assertEqual(await both.here.sweep(), 1)
+            self.assertEqual(await both.remembered("user", "42"), set())
+            self.assertIs(await both.there.renew(LONG), False)
+
         async def test_lease_renewed(self) -> None:
             """A lease that is renewed in time goes on."""
             both = await self._two(lease=SHORT)

@@ -1,10 +1,11 @@
 """Who is connected here."""
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ws_gateway.domain.registry import Registry
-from ws_gateway.interfaces import IConnectionDirectory
+from ws_gateway.interfaces import IConnection, IConnectionDirectory, IConnectionObserver
 from ws_gateway.testing.connections import FakeConnection
 
 
@@ -197,3 +198,37 @@ class DisconnectTests(Case):
             registry.add(Hasty(key, "1"))
         self.assertEqual(registry.disconnect(4000, "", user_id="1"), 3)
         self.assertEqual(len(registry), 0)
+
+
+@implementer(IConnectionObserver)
+class Diary:
+    """Notes who comes and goes, and whether the registry knows them at that moment."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.notes: list[tuple[str, str, bool]] = []
+
+    def came(self, connection: IConnection) -> None:
+        self._note("came", connection)
+
+    def went(self, connection: IConnection) -> None:
+        self._note("went", connection)
+
+    def _note(self, what: str, connection: IConnection) -> None:
+        key = connection.connection_id
+        self.notes.append((what, key, self.registry.find(key) is connection))
+
+
+class ObserverTests(Case):
+    def test_comes_and_goes(self) -> None:
+        """An observer hears of each coming and each going once, when it is so."""
+        diary = Diary(self.registry)
+        verifyObject(IConnectionObserver, diary)
+        self.registry.observe(diary)
+        one = self.add("a")
+        self.add("b")
+        self.registry.remove(one)
+        self.registry.remove(one)
+        self.registry.remove(FakeConnection("b"))
+        self.assertEqual(diary.notes, [("came", "a", True), ("came", "b", True), ("went", "a", False)])
+        self.assertEqual(self.registry.ids(), ["b"])
