@@ -25,7 +25,12 @@ API_KEY = secret("key")
 _ROOT = Path(__file__).resolve().parents[3]
 _RUN = str(Path(__file__).with_name("run_twistd.py"))
 _PASSED_ON = ("PATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
-_COMMAND = [sys.executable, _RUN, "--nodaemon", "--pidfile=", "ws-gateway", "--mode", "terminator"]
+_COMMAND = [sys.executable, _RUN, "--nodaemon", "--pidfile=", "ws-gateway"]
+
+
+def _mode(settings: Mapping[str, str | None]) -> list[str]:
+    """The mode as people write it: on the command line."""
+    return ["--mode", settings.get("WS_MODE") or "terminator"]
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +93,7 @@ class Daemon:
         self.port = 0
         environment = _environment({name: value for name, value in merged.items() if value is not None})
         self._process = subprocess.Popen(
-            [*under(environment), *_COMMAND, *options],
+            [*under(environment), *_COMMAND, *_mode(merged), *options],
             env=environment,
             cwd=self._directory.name,
             stdin=subprocess.DEVNULL,
@@ -314,7 +319,7 @@ def start_and_fail(settings: Mapping[str, str | None], *options: str) -> tuple[i
     merged = {**defaults(), **settings}
     with TemporaryDirectory(prefix="gateway") as directory:
         done = subprocess.run(
-            [*_COMMAND, *options],
+            [*_COMMAND, *_mode(merged), *options],
             env=_environment({name: value for name, value in merged.items() if value is not None}),
             cwd=directory,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,67 @@
+"""A test case with nodes around one broker."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tests.core.brokers import Broker
+from tests.integration.harness.case import GatewayTestCase
+from tests.integration.harness.daemon import Daemon
+from tests.integration.harness.waiting import until
+
+__all__ = ["CoreTestCase"]
+
+
+class CoreTestCase(GatewayTestCase):
+    """Each test has a broker of its own, or a part of one, and starts its nodes.
+
+    Subclasses say which broker.
+    """
+
+    shared = False
+    settings: ClassVar[Mapping[str, str | None]] = {}
+    broker: Broker
+
+    def make_broker(self) -> Broker:
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.broker = self.make_broker()
+
+    def node(self, name: str = "node-1", **settings: str | None) -> Daemon:
+        """A node in core mode that knows where its outbox begins."""
+        daemon = self.start(
+            {
+                "WS_MODE": "core",
+                "EVENTS_MODE": None,
+                "NODE_ID": name,
+                **self.broker.settings(),
+                **settings,
+            }
+        )
+        self.wait_ready(daemon)
+        return daemon
+
+    def ready(self, daemon: Daemon) -> dict[str, Any]:
+        """What `/ready` says."""
+        document: dict[str, Any] = daemon.call("GET", "/ready").json()
+        return document
+
+    def wait_ready(self, daemon: Daemon, status: str = "ok") -> None:
+        """Wait until `/ready` says this."""
+        until(lambda: self.ready(daemon)["status"] == status, f"/ready {status}", daemon.log)
+
+    def wait_inbox(self, count: int) -> list[dict[str, Any]]:
+        """Wait for so many message events at least.
+
+        :returns: all of them.
+        """
+        return until(lambda: self._at_least(self.broker.inbox(), count), f"{count} messages")
+
+    def wait_events(self, count: int) -> list[dict[str, Any]]:
+        """Wait for so many other events at least."""
+        return until(lambda: self._at_least(self.broker.events(), count), f"{count} events")
+
+    @staticmethod
+    def _at_least(found: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+        return found if len(found) >= count else []
