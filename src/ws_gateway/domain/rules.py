@@ -15,6 +15,8 @@ class SessionRules:
     :ivar rate_close_after: so many excess frames in a row end the connection.
     :ivar close_timeout: never off: with 0 a close is not waited for.
     :ivar ordering: how the ordering key of a message is found; None where there is no strategy.
+    :ivar seen_by_anything: whether every frame of a client is a sign of life (`last_seen_at`); if not, only
+        heartbeats are (`PRESENCE_REFRESH_ON_MESSAGE`).
     """
 
     rate_limit: float = 10
@@ -26,3 +28,4 @@ class SessionRules:
     max_age: float = 0
     ordering: OrderingRule | None = None
     ordering_strategy: str = "none"
+    seen_by_anything: bool = True

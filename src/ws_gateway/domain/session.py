@@ -75,7 +75,6 @@ class Session:
     :param traceparent: the handshake's.
     :param greeting: the frame that greets a client which speaks protocol 1; None for all others.
     :ivar next_deadline: monotonic seconds at which `tick` wants to be called, `inf` for never.
-    :ivar last_seen: monotonic seconds of the client's last sign of life.
     """
 
     __slots__ = (
@@ -86,6 +85,8 @@ class Session:
         "_excess",
         "_expires_at",
         "_greeting",
+        "_last_heartbeat",
+        "_last_sign",
         "_message_bucket",
         "_ping_at",
         "_pong_by",
@@ -97,7 +98,6 @@ class Session:
         "_too_old_at",
         "_traceparent",
         "facts",
-        "last_seen",
         "next_deadline",
         "state",
     )
@@ -133,7 +133,8 @@ class Session:
         self._ping_at = now + rules.ping_interval * (1 - phase / 2) if rules.ping_interval else inf
         self._pong_by = inf
         self._drop_at = inf
-        self.last_seen = now
+        self._last_sign = now
+        self._last_heartbeat = now
         self.next_deadline = inf
         self._enter(State.FRESH)
 
@@ -195,7 +196,7 @@ class Session:
         return (connected,) if greeting is None else (connected, Send(greeting))
 
     def _take_text(self, now: float, text: str) -> Effects:
-        self.last_seen = now
+        self._last_sign = now
         message = codec.read_object(text)
         if message is None:
             if not self._message_bucket.take(now):
@@ -206,7 +207,10 @@ class Session:
             if not self._control_bucket.take(now):
                 return self._too_many(now)
             self._excess = 0
-            return _PONG if kind is codec.ClientKind.PING else _HEARTBEAT_ACK
+            if kind is codec.ClientKind.PING:
+                return _PONG
+            self._last_heartbeat = now
+            return _HEARTBEAT_ACK
         if self._speaks_1 and codec.is_command(message):
             return self._take_command(now, message)
         if not self._message_bucket.take(now):
@@ -238,7 +242,7 @@ class Session:
         return _ERRORS[codec.CommandError.TRY_LATER]
 
     def _take_binary(self, now: float, payload: bytes) -> Effects:
-        self.last_seen = now
+        self._last_sign = now
         if not self._message_bucket.take(now):
             return self._too_many(now)
         message, raw = codec.encode_binary(payload)
@@ -263,7 +267,7 @@ class Session:
         return _RATE_LIMITED
 
     def _take_pong(self, now: float) -> Effects:
-        self.last_seen = now
+        self._last_sign = now
         self._pong_by = inf
         return NOTHING
 
@@ -334,6 +338,11 @@ class Session:
     def ending(self) -> Closing | None:
         """How it ends, once that is known."""
         return self._ending
+
+    @property
+    def last_seen(self) -> float:
+        """Monotonic seconds of the client's last sign of life, whatever counts as one."""
+        return self._last_sign if self._rules.seen_by_anything else self._last_heartbeat
 
     @property
     def messages(self) -> int:

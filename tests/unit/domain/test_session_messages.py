@@ -53,6 +53,20 @@ class AnswerTests(SynchronousTestCase):
         session.pong(START + 3)
         self.assertEqual(session.last_seen, START + 3)
 
+    def test_heartbeats_alone(self) -> None:
+        """Where nothing else is to count, heartbeats alone are signs of life, those over the rate not."""
+        session = opened(seen_by_anything=False, rate_limit=0.1, rate_burst=0.1)
+        session.text(START + 1, "{}")
+        session.binary(START + 2, b"")
+        session.pong(START + 3)
+        session.text(START + 4, PING)
+        self.assertEqual(session.last_seen, START)
+        session.text(START + 15, BEAT)
+        self.assertEqual(session.text(START + 15, BEAT), (SEND_RATE_LIMITED,))
+        self.assertEqual(session.last_seen, START + 15)
+        session.text(START + 27, BEAT)
+        self.assertEqual(session.last_seen, START + 27)
+
 
 class MessageTests(SynchronousTestCase):
     def test_object(self) -> None:
