@@ -12,8 +12,8 @@ interface RedisClientInterface
     /**
      * Performs one command and answers as Redis does (RESP2): strings, integers, lists, null; a hash is a flat list.
      *
-     * @throws \Snoke\WsBundle\Exception\RedisUnavailable no connection, or it broke: the command may have been executed;
-     *                                                    or the server is no use at the moment (LOADING, READONLY, …)
+     * @throws \Snoke\WsBundle\Exception\RedisUnavailable no connection, or it broke, and the command may have been
+     *                                                    executed; or the server is no use now (LOADING, READONLY, …)
      * @throws \Snoke\WsBundle\Exception\RedisRefused     the server understood and said no
      */
     public function call(string $command, string|int ...$arguments): mixed;

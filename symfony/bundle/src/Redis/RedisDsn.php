@@ -30,7 +30,8 @@ final class RedisDsn
     public static function parse(#[\SensitiveParameter] string $text): self
     {
         $pattern = '~^(?<scheme>redis|rediss|tcp|tls|unix)://(?:(?:(?<user>[^:@/]*):)?(?<password>[^@/]*)@)?'
-            . '(?<host>\[[0-9a-f:.]+\]|[^:/?\#\[\]@]*)(?::(?<port>\d{1,5}))?(?<path>/[^?\#]*)?(?:\?(?<query>[^\#]*))?$~Di';
+            . '(?<host>\[[0-9a-f:.]+\]|[^:/?\#\[\]@]*)(?::(?<port>\d{1,5}))?(?<path>/[^?\#]*)?'
+            . '(?:\?(?<query>[^\#]*))?$~Di';
         if (!preg_match($pattern, trim($text), $found)) {
             throw new ConfigurationInvalid(
                 'The Redis DSN is not like redis://user:password@host:6379/0 (characters such as @ and / in a '

@@ -151,38 +151,19 @@ final class Settings
 
     public function http(): HttpSettings
     {
-        $auth = $this->values->choice('transport.http.auth.type', ['api_key', 'none'], [], 'api_key');
-
-        return new HttpSettings(
-            rtrim($this->values->needed('transport.http.base_url', ['WS_GATEWAY_BASE_URL']), '/'),
-            'none' === $auth ? '' : $this->values->needed(
-                'transport.http.auth.value',
-                ['WS_GATEWAY_API_KEY', 'GATEWAY_API_KEY']
-            ),
-            $this->values->text('transport.http.auth.header', [], 'X-Api-Key'),
-            $this->values->text('transport.http.publish_path', [], '/internal/publish'),
+        return $this->gateway(
+            $this->values->needed('transport.http.base_url', ['WS_GATEWAY_BASE_URL']),
             $this->values->seconds('transport.http.timeout_seconds', 5)
         );
     }
 
     public function presenceHttp(): HttpSettings
     {
-        $auth = $this->values->choice('transport.http.auth.type', ['api_key', 'none'], [], 'api_key');
-        $names = ['WS_GATEWAY_BASE_URL'];
-        $baseUrl = $this->values->text('presence.http.base_url')
-            ?: $this->values->needed('transport.http.base_url', $names);
+        $baseUrl = $this->values->text('presence.http.base_url');
 
-        return new HttpSettings(
-            rtrim($baseUrl, '/'),
-            'none' === $auth ? '' : $this->values->needed(
-                'transport.http.auth.value',
-                ['WS_GATEWAY_API_KEY', 'GATEWAY_API_KEY']
-            ),
-            $this->values->text('transport.http.auth.header', [], 'X-Api-Key'),
-            '',
-            $this->values->seconds('presence.http.timeout_seconds', 5),
-            $this->values->text('presence.http.list_path', [], '/internal/connections'),
-            $this->values->text('presence.http.by_user_path', [], '/internal/users/{user_id}/connections')
+        return $this->gateway(
+            $baseUrl ?: $this->values->needed('transport.http.base_url', ['WS_GATEWAY_BASE_URL']),
+            $this->values->seconds('presence.http.timeout_seconds', 5)
         );
     }
 
@@ -279,7 +260,8 @@ final class Settings
 
     public function consumer(): ConsumerSettings
     {
-        $partitions = $this->values->choice('consumer.partitions', ['none', 'suffix'], ['ORDERING_PARTITION_MODE'], 'none');
+        $modes = ['none', 'suffix'];
+        $partitions = $this->values->choice('consumer.partitions', $modes, ['ORDERING_PARTITION_MODE'], 'none');
         $redis = $this->values->text('events.redis_stream.dsn', ['DEMO_INBOX_REDIS_DSN']);
         $rabbitmq = $this->values->text('events.rabbitmq.dsn');
 
@@ -371,6 +353,38 @@ final class Settings
             'ttl' => $this->values->integer('demo.ttl_seconds', 3600, 1),
             'user_claim' => $this->values->text('demo.user_id_claim', [], 'user_id'),
         ];
+    }
+
+    private function gateway(string $baseUrl, float $timeout): HttpSettings
+    {
+        return new HttpSettings(
+            rtrim($baseUrl, '/'),
+            $this->apiKey($baseUrl),
+            $this->values->text('transport.http.auth.header', [], 'X-Api-Key'),
+            $this->values->text('transport.http.publish_path', [], '/internal/publish'),
+            $timeout,
+            $this->values->text('presence.http.list_path', [], '/internal/connections'),
+            $this->values->text('presence.http.by_user_path', [], '/internal/users/{user_id}/connections')
+        );
+    }
+
+    private function apiKey(string $baseUrl): string
+    {
+        if ('none' === $this->values->choice('transport.http.auth.type', ['api_key', 'none'], [], 'api_key')) {
+            return '';
+        }
+        $own = $this->values->text('transport.http.auth.value', ['WS_GATEWAY_API_KEY']);
+        if ('' !== $own) {
+            return $own;
+        }
+        // What the gateway itself is given may be several keys; each of them opens.
+        $shared = trim(explode(',', $this->values->text('', ['GATEWAY_API_KEY']))[0]);
+        // http://any:KEY@gateway:8180 has the key as its password.
+        if ('' === $shared && null === parse_url($baseUrl, \PHP_URL_PASS)) {
+            return $this->values->needed('transport.http.auth.value', ['WS_GATEWAY_API_KEY', 'GATEWAY_API_KEY']);
+        }
+
+        return $shared;
     }
 
     private function redisDsn(): string
