@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence, Set
 
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
@@ -146,6 +146,12 @@ class IConnectionDirectory(Interface):
         :param limit: at most so many; None means all.
         :returns: the page and the cursor of the next one, None after the last.
         :raises ValueError: the cursor is not one of ours.
+        """
+
+    def listening(subjects: Sequence[str], excluded: Set[str]) -> int:
+        """How many connections a publication to these subjects would reach, each counted once.
+
+        :param excluded: connection ids that do not count.
         """
 
     def disconnect(

@@ -1,6 +1,6 @@
 """Who is connected here: by id, by user and by subject. The only place where the two streets meet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import count, islice
 from types import MappingProxyType
 
@@ -101,6 +101,14 @@ class Registry:
         more = next(later, None) is not None
         following = str(serials[page[-1].connection_id]) if more and page else None
         return [one.view() for one in page], following
+
+    def listening(self, subjects: Sequence[str], excluded: Set[str]) -> int:
+        """See IConnectionDirectory."""
+        if len(subjects) == 1:
+            members = self.members(subjects[0])
+            return len(members) - sum(1 for connection_id in excluded if connection_id in members)
+        found = set().union(*[self.members(subject) for subject in subjects])
+        return len(found - excluded if excluded else found)
 
     def disconnect(
         self, code: int, reason: str, connection_id: str | None = None, user_id: str | None = None

@@ -1,6 +1,6 @@
 """What stands behind the HTTP side, in memory: a delivery that remembers, a directory of plain views."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
@@ -75,6 +75,13 @@ class FakeDirectory:
         ]
         end = len(fitting) if limit is None else begin + limit
         return fitting[begin:end], str(end) if end < len(fitting) else None
+
+    def listening(self, subjects: Sequence[str], excluded: Set[str]) -> int:
+        return sum(
+            view.connection_id not in excluded
+            and ("*" in subjects or not set(subjects).isdisjoint(view.subjects))
+            for view in self._views
+        )
 
     def disconnect(
         self, code: int, reason: str, connection_id: str | None = None, user_id: str | None = None

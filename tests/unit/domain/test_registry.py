@@ -47,6 +47,22 @@ class RegistryTests(Case):
         one, two = self.add("a", "1", "*"), self.add("b", "2")
         self.assertEqual(self.registry.members("*"), {"a": one, "b": two})
 
+    def test_listening(self) -> None:
+        """Whom a publication would reach is counted: each once, without those whom it leaves out."""
+        self.add("a", "1", "channel:x", "channel:y")
+        self.add("b", "2", "channel:x")
+        for subjects, excluded, expected in (
+            (["channel:x"], (), 2),
+            (["channel:x"], ("a", "z"), 1),
+            (["channel:x", "channel:y", "user:1"], (), 2),
+            (["channel:y", "user:2"], ("b", "z"), 1),
+            (["*"], (), 2),
+            (["*", "channel:y"], ("a",), 1),
+            (["nobody"], ("a",), 0),
+            (["nobody", "neither"], (), 0),
+        ):
+            self.assertEqual(self.registry.listening(subjects, frozenset(excluded)), expected, subjects)
+
     def test_back_to_zero(self) -> None:
         """When all are gone, every count and index is as it was."""
         connections = [
