@@ -14,10 +14,11 @@ from twisted.web.resource import IResource
 
 from ws_gateway.domain.registry import Registry
 from ws_gateway.domain.rules import SessionRules
+from ws_gateway.domain.uncounted import Uncounted
 from ws_gateway.interfaces import IInspector
 from ws_gateway.web.console.calls import render_overview
 from ws_gateway.web.console.feed import ConsoleFeed
-from ws_gateway.web.console.quiet import Uncounted, Untold
+from ws_gateway.web.console.quiet import Untold
 from ws_gateway.web.console.tickets import NoSubjects, Tickets
 from ws_gateway.web.console.tree import FEED_PATH, console_tree
 from ws_gateway.web.same_site import SAME_HOST

@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 
 from tests.unit.web.harness import KEY, Gateway, WebTestCase, view
 from ws_gateway.domain.messages import Handshake, Identity
+from ws_gateway.domain.uncounted import Uncounted
 from ws_gateway.domain.views import Check, DeadLetterView, QueuesView, RecordedEvent, SinkView, SlowClient
 from ws_gateway.errors import HandshakeRefused, RefusalReason
 from ws_gateway.interfaces import IAuthenticator, IEventEmitter, IInspector, IMetrics, ISubjectPolicy
@@ -16,7 +17,7 @@ from ws_gateway.testing.connections import FakeConnection
 from ws_gateway.testing.inspector import FakeInspector
 from ws_gateway.web.console.feed import FEED_INTERVAL, ConsoleFeed
 from ws_gateway.web.console.files import FILES
-from ws_gateway.web.console.quiet import Uncounted, Untold
+from ws_gateway.web.console.quiet import Untold
 from ws_gateway.web.console.tickets import (
     CONSOLE,
     FEED_SECONDS,
