@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -102,6 +102,24 @@ class RedisLink(Service):
             return fail(BrokerDown(self.trouble))
         answer = conversation.ask(words, self._timeout if timeout is None else timeout)
         return answer.addCallback(reply_or_error).addErrback(self._note_failure, conversation)
+
+    def run_all(
+        self, commands: Sequence[Sequence[Word]], timeout: float | None = None
+    ) -> Deferred[list[Any]]:
+        """Have Redis carry out commands with none of ours in between.
+
+        :returns Deferred[list]: an answer for each, or the BrokerDown or BrokerRefused that run() would have
+            failed with. It does not fail.
+        """
+        conversation = self._conversation
+        if conversation is None or not conversation.usable:
+            self._failed.inc(len(commands))
+            return succeed([BrokerDown(self.trouble) for _ in commands])
+        answers = conversation.ask_all(commands, self._timeout if timeout is None else timeout)
+        for answer in answers:
+            answer.addCallback(reply_or_error).addErrback(self._note_failure, conversation)
+            answer.addErrback(lambda failure: failure.value)
+        return gatherResults(answers)
 
     def run_script(
         self,

@@ -15,7 +15,7 @@ from typing import Any
 import hiredis
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
@@ -92,26 +92,33 @@ class Conversation(RedisProtocol):
         :param timeout: seconds without an answer, from when all commands before it are answered, after which
             the connection is given up.
         :returns Deferred: what Redis answered; an error answer as a value (`reply_or_error`), and a
-            BrokerDown, as a value too, if the connection ends before.
-        :raises BrokerDown: (as a failure) it was not sent.
+            BrokerDown, as a value too, if it was not sent or the connection ends before.
         """
-        if not self.usable:
-            return fail(BrokerDown(self.reason or "the connection is not up"))
-        # Its stub speaks of tuples of one word.
-        command: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]
+        return self.ask_all([words], timeout)[0]
+
+    def ask_all(self, commands: Sequence[Sequence[Word]], timeout: float) -> list[Deferred[Any]]:
+        """Send several commands, with nothing in between: all of them or none. See ask()."""
+        trouble = "" if self.usable else self.reason or "the connection is not up"
+        # The stub speaks of tuples of one word.
+        packed: list[bytes] = [hiredis.pack_command(tuple(words)) for words in commands]  # type: ignore[arg-type]
+        size = sum(map(len, packed))
         if self._waiting and (
-            len(self._waiting) >= _MOST_COMMANDS or self._bytes + len(command) > _MOST_BYTES
+            len(self._waiting) + len(packed) > _MOST_COMMANDS or self._bytes + size > _MOST_BYTES
         ):
-            return fail(BrokerDown("too much waits for an answer of Redis"))
-        if not self._waiting:
+            trouble = trouble or "too much waits for an answer of Redis"
+        if trouble:
+            return [succeed(BrokerDown(trouble)) for _ in packed]
+        idle = not self._waiting
+        answers = []
+        for command in packed:
+            self._waiting.append((timeout, len(command)))
+            answers.append(self.replyQueue.get())
+        self._bytes += size
+        if idle:
             self._oldest_since = self._clock.seconds()
-        self._waiting.append((timeout, len(command)))
-        self._bytes += len(command)
-        if len(self._waiting) == 1:
             self._watch()
-        answer = self.replyQueue.get()
-        self.transport.write(command)
-        return answer
+        self.transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
+        return answers
 
     def give_up(self, reason: str) -> None:
         """End the connection at once, whatever waits."""
@@ -158,7 +165,7 @@ class Conversation(RedisProtocol):
         if self._waiting:
             self._watch()
         if isinstance(reply, NoConnection):
-            reply = BrokerDown(self.reason)
+            reply = BrokerDown(f"the connection to Redis was lost: {self.reason}")
         super().replyReceived(reply)
 
     def connectionLost(self, why: Failure = connectionDone) -> None:
