@@ -37,7 +37,7 @@ final class RabbitMqPublisher implements GatewayPublisherInterface
 
     public function publishAll(array $publications): array
     {
-        $texts = array_map(static fn (Publication $publication) => Json::encode($publication->document()), $publications);
+        $texts = array_map(static fn (Publication $one) => Json::encode($one->document()), $publications);
         foreach ($texts as $text) {
             $this->send($text);
         }

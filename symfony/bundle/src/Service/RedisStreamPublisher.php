@@ -38,7 +38,7 @@ final class RedisStreamPublisher implements GatewayPublisherInterface
     public function publishAll(array $publications): array
     {
         // All are encoded before the first one goes: what is no JSON shall not be found halfway.
-        $texts = array_map(static fn (Publication $publication) => Json::encode($publication->document()), $publications);
+        $texts = array_map(static fn (Publication $one) => Json::encode($one->document()), $publications);
         foreach ($texts as $text) {
             $this->append($text);
         }

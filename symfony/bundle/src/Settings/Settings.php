@@ -307,6 +307,14 @@ final class Settings
         );
     }
 
+    /**
+     * Whether the consumer has a name of the operator's, which it keeps from one start to the next.
+     */
+    public function consumerIsNamed(): bool
+    {
+        return '' !== $this->values->text('consumer.name', ['WS_CONSUMER_NAME']);
+    }
+
     public function consumerLogLevel(): string
     {
         $levels = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
