@@ -38,6 +38,7 @@ class QueueBounds:
         self._max_bytes_reserve = int(limits.max_bytes * (1 + limits.reserve))
         self._max_per_key = limits.max_per_key
         self._max_per_key_reserve = limits.max_per_key + max(1, int(limits.max_per_key * limits.reserve))
+        self.strain = limits.max_bytes * limits.strain
         self.bytes = 0
 
     @property

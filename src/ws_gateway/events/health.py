@@ -3,8 +3,8 @@
 | state | meaning | left by |
 |---|---|---|
 | UP | deliveries flow | a delivery that says the target is down, or a streak of failures -> WAITING |
-| WAITING | nothing is offered until the back-off is over | its end -> DUE |
-| DUE | one event may leave, as a probe | the probe leaves -> PROBING |
+| WAITING | nothing is offered until the back-off is over | its end, or better news -> DUE |
+| DUE | one delivery may leave, as a probe | the probe leaves -> PROBING |
 | PROBING | the probe is under way | it fails -> WAITING (longer); it is answered -> UP |
 
 Deliveries that were under way when the target went down change nothing: only the probe decides.
@@ -18,7 +18,7 @@ from enum import Enum
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ws_gateway.events.limits import PipelineLimits
+from ws_gateway.events.limits import SinkLimits
 
 __all__ = ["Target", "TargetHealth"]
 
@@ -40,21 +40,27 @@ class TargetHealth:
     :param name: the sink's.
     :param random: numbers from 0 up to 1.
     :param due: called when a probe may leave.
+    :param turned: called when the target went down, and when it is back.
+    :param quiet: whether that is kept out of the log.
     """
 
     def __init__(
         self,
         name: str,
-        limits: PipelineLimits,
+        limits: SinkLimits,
         clock: IReactorTime,
         random: Callable[[], float],
         due: Callable[[], None],
+        turned: Callable[[], None],
+        quiet: bool = False,
     ) -> None:
         self._name = name
         self._limits = limits
         self._clock = clock
         self._random = random
         self._due = due
+        self._turned = turned
+        self._quiet = quiet
         self._timer: IDelayedCall | None = None
         self._failures = 0
         self._down_since = 0.0
@@ -76,18 +82,22 @@ class TargetHealth:
             self.state = Target.UP
             self._failures = 0
             self.detail = ""
-            _log.info(
-                "{sink} target is back after {seconds:.1f} s",
-                sink=self._name,
-                seconds=self._clock.seconds() - self._down_since,
-            )
+            if not self._quiet:
+                _log.info(
+                    "{sink} target is back after {seconds:.1f} s",
+                    sink=self._name,
+                    seconds=self._clock.seconds() - self._down_since,
+                )
+            self._turned()
 
     def target_down(self, probe: bool, detail: str, retry_after: float | None) -> None:
         """A delivery says that the target is down."""
-        if self.state is Target.UP:
+        was_up = self.state is Target.UP
+        if was_up:
             self._down_since = self._clock.seconds()
             self._forget_streak()
-            _log.warn("{sink} target is down: {detail}", sink=self._name, detail=detail)
+            if not self._quiet:
+                _log.warn("{sink} target is down: {detail}", sink=self._name, detail=detail)
         elif not (probe and self.state is Target.PROBING):
             return
         self.state = Target.WAITING
@@ -95,6 +105,8 @@ class TargetHealth:
         delay = self._limits.backoff.delay(self._failures, self._random(), retry_after)
         self._failures += 1
         self._timer = self._clock.callLater(delay, self._waited)
+        if was_up:
+            self._turned()
 
     def event_failed(self, probe: bool, key: str, detail: str, retry_after: float | None) -> None:
         """The target failed on an event. As a probe, or as the last of a streak, that means it is down."""
@@ -111,6 +123,12 @@ class TargetHealth:
     def probe_left(self) -> None:
         """A probe is under way."""
         self.state = Target.PROBING
+
+    def hasten(self) -> None:
+        """There is better news of the target: do not wait for the end of the back-off."""
+        if self.state is Target.WAITING:
+            self.stop()
+            self._waited()
 
     def stop(self) -> None:
         """Call nobody any more."""

@@ -1,14 +1,15 @@
 """The way of an event from a session to the sinks.
 
-    emit -> filter -> stamp and encode, once -> bounds -> a lane of each destination -> sink.deliver
+    emit -> filter -> stamp and encode, once -> bounds -> a line in each destination -> the sink
 
 The pipeline is the only place that repeats deliveries and the only place where events wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
+from math import inf
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
@@ -21,10 +22,12 @@ from ws_gateway.domain.views import RecordedEvent, SinkView
 from ws_gateway.events.bounds import EVENT_OVERHEAD, Drop, Drops, QueueBounds
 from ws_gateway.events.dead_letters import DeadLetter, DeadLetters
 from ws_gateway.events.destination import Destination
+from ws_gateway.events.keyed import KeyedDestination
 from ws_gateway.events.lane import Waiting
-from ws_gateway.events.limits import PipelineLimits
+from ws_gateway.events.limits import PipelineLimits, SinkLimits
 from ws_gateway.events.recorder import NOT_SENT, TAKEN, EventRecorder
-from ws_gateway.interfaces import IEventEmitter, IEventSink, IMetrics, IReadiness
+from ws_gateway.events.streams import StreamDestination
+from ws_gateway.interfaces import IEventEmitter, IEventSink, IMetrics, IReadiness, IStreamSink
 
 __all__ = ["EventPipeline"]
 
@@ -34,11 +37,15 @@ _log = Logger()
 _FAILED_ABOVE = 0.8
 
 
+def _nobody(strained: bool) -> None:
+    """Who is told where no client can be slowed down."""
+
+
 @implementer(IEventEmitter, IReadiness)
 class EventPipeline(Service):
     """Carries events to every sink, in order, until each sink took them or gave them up.
 
-    :param sinks: none of them means that events go nowhere.
+    :param sinks: of either kind; none of them means that events go nowhere.
     :param encode: makes the wire document of (event, event_id, occurred_at_ms).
     :param ids: makes event ids, each sorting after the one before.
     :param clock: drives the retries.
@@ -46,13 +53,16 @@ class EventPipeline(Service):
     :param random: numbers from 0 up to 1, for the jitter.
     :param types: the event types that are sent (`EVENTS_TYPES`).
     :param recorder: remembers the last events for operators; None remembers none.
+    :param sink_limits: by the name of a sink, where it differs from `limits`.
+    :param strained: told True when clients should be slowed down before something is lost, False when no
+        longer. It is never so while a target is down: then slowing down would not help.
     """
 
     name = "events"
 
     def __init__(
         self,
-        sinks: Sequence[IEventSink],
+        sinks: Sequence[IEventSink | IStreamSink],
         encode: Callable[[Event, str, int], bytes],
         ids: Callable[[], str],
         clock: IReactorTime,
@@ -62,6 +72,8 @@ class EventPipeline(Service):
         limits: PipelineLimits | None = None,
         types: Collection[EventType] = frozenset(EventType),
         recorder: EventRecorder | None = None,
+        sink_limits: Mapping[str, SinkLimits] | None = None,
+        strained: Callable[[bool], None] | None = None,
     ) -> None:
         limits = limits or PipelineLimits()
         self._encode = encode
@@ -75,10 +87,17 @@ class EventPipeline(Service):
         self._dead_letters = DeadLetters(
             [sink.name for sink in sinks], limits.dead_letters, limits.dead_letter_bytes, metrics
         )
-        self._destinations = [
-            Destination(sink, limits, clock, wall_ms, random, self._dead_letters, self._sink_is_done, metrics)
-            for sink in sinks
-        ]
+        self._destinations: list[Destination] = []
+        self._strained = strained or _nobody
+        self._is_strained = False
+        self._strain_above = self._mark = self._bounds.strain
+        patience: Mapping[str, SinkLimits] = sink_limits or {}
+        for sink in sinks:
+            self._destinations.append(
+                self._destination(sink, patience.get(sink.name, limits), clock, random, metrics)
+            )
+        # The others always have room.
+        self._bounded_by_key = [d for d in self._destinations if isinstance(d, KeyedDestination)]
         self._waiting: dict[Waiting, None] = {}
         self._number = 0
         self._stopped = False
@@ -164,11 +183,12 @@ class EventPipeline(Service):
         if bounds.bytes + size > bounds.bytes_allowed(event_type):
             self._drop(event, Drop.QUEUE_FULL, accepted)
             return
-        allowed = bounds.events_allowed(event_type)
-        for destination in self._destinations:
-            if not destination.has_room(key, allowed):
-                self._drop(event, Drop.KEY_FULL, accepted)
-                return
+        if self._bounded_by_key:
+            allowed = bounds.events_allowed(event_type)
+            for bounded in self._bounded_by_key:
+                if not bounded.has_room(key, allowed):
+                    self._drop(event, Drop.KEY_FULL, accepted)
+                    return
         bounds.bytes += size
         self._number += 1
         envelope = Envelope(event_id, event_type, connection_id, key, body, occurred_at_ms, event.traceparent)
@@ -178,6 +198,8 @@ class EventPipeline(Service):
             self._recorder.record(event, TAKEN, occurred_at_ms, event_id, self._number)
         for destination in self._destinations:
             destination.put(waiting)
+        if bounds.bytes > self._mark:
+            self._judge_strain()
 
     def drain(self) -> Deferred[None]:
         """Wait until nothing waits. New events are still taken meanwhile, and waited for.
@@ -212,6 +234,7 @@ class EventPipeline(Service):
         undelivered = list(self._waiting)
         self._waiting.clear()
         self._bounds.bytes = 0
+        self._judge_strain()
         for waiting in undelivered:
             self._drops.stopped(waiting.envelope.type)
             self._tell(waiting.accepted)
@@ -220,16 +243,49 @@ class EventPipeline(Service):
         self._say_drained()
         return gatherResults(closing).addCallback(lambda _: None)
 
-    def _sink_is_done(self, waiting: Waiting) -> None:
-        waiting.sinks_left -= 1
-        if waiting.sinks_left:
-            return
-        del self._waiting[waiting]
-        self._bounds.bytes -= waiting.size
-        if waiting.accepted is not None:
-            self._tell(waiting.accepted)
+    def _destination(
+        self,
+        sink: IEventSink | IStreamSink,
+        limits: SinkLimits,
+        clock: IReactorTime,
+        random: Callable[[], float],
+        metrics: IMetrics,
+    ) -> Destination:
+        done, turned = self._sink_is_done, self._judge_strain
+        if IStreamSink.providedBy(sink):
+            return StreamDestination(sink, limits, clock, self._wall_ms, random, done, turned, metrics)
+        letters = self._dead_letters
+        return KeyedDestination(sink, limits, clock, self._wall_ms, random, letters, done, turned, metrics)
+
+    def _sink_is_done(self, settled: Sequence[Waiting]) -> None:
+        over = []
+        for waiting in settled:
+            waiting.sinks_left -= 1
+            if not waiting.sinks_left:
+                over.append(waiting)
+        freed = 0
+        for waiting in over:
+            del self._waiting[waiting]
+            freed += waiting.size
+        self._bounds.bytes -= freed
+        if self._is_strained:
+            self._judge_strain()
+        for waiting in over:
+            if waiting.accepted is not None:
+                self._tell(waiting.accepted)
         if self._drained and not self._waiting:
             self._say_drained()
+
+    def _judge_strain(self) -> None:
+        """The mark was passed, something was settled meanwhile, or a target went down or came back."""
+        flows = all(destination.flows for destination in self._destinations)
+        above = self._strain_above / 2 if self._is_strained else self._strain_above
+        is_strained = flows and self._bounds.bytes > above and not self._stopped
+        # Where the answer cannot change with the next event, no event asks.
+        self._mark = self._strain_above if flows and not is_strained else inf
+        if is_strained is not self._is_strained:
+            self._is_strained = is_strained
+            self._strained(is_strained)
 
     def _drop(self, event: Event, reason: Drop, accepted: Callable[[], None] | None) -> None:
         self._drops.dropped(event.type, reason, event.facts.connection_id)

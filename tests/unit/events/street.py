@@ -66,11 +66,14 @@ class Street:
     """A pipeline on fakes.
 
     :param sinks: how many fake sinks, or the sinks.
+    :ivar strains: what the pipeline said of the strain on it, in order.
     """
 
     def __init__(self, sinks: int | list[Any] = 1, **limits: Any) -> None:
         self.types = limits.pop("types", None)
         recorder = limits.pop("recorder", None)
+        sink_limits = limits.pop("sink_limits", None)
+        self.strains: list[bool] = []
         self.clock = Clock()
         self.metrics = FakeMetrics()
         self.sinks: list[Any] = (
@@ -87,6 +90,8 @@ class Street:
             self.metrics,
             PipelineLimits(**{"backoff": BACKOFF, **limits}),
             recorder=recorder,
+            sink_limits=sink_limits,
+            strained=self.strains.append,
             **arguments,
         )
         self.pipeline.startService()

@@ -293,13 +293,16 @@ class HealthTableTests(SynchronousTestCase):
     def health(self, state: Target) -> TargetHealth:
         """A target that came into a state in the ordinary way."""
         self.clock = Clock()
-        self.dues = 0
+        self.dues = self.turns = 0
 
         def due() -> None:
             self.dues += 1
 
+        def turned() -> None:
+            self.turns += 1
+
         limits = PipelineLimits(backoff=BACKOFF, streak=2, streak_keys=1)
-        health = TargetHealth("s", limits, self.clock, lambda: 1.0, due)
+        health = TargetHealth("s", limits, self.clock, lambda: 1.0, due, turned)
         if state is not Target.UP:
             health.target_down(False, "gone", None)
         if state in (Target.DUE, Target.PROBING):
@@ -320,6 +323,7 @@ class HealthTableTests(SynchronousTestCase):
             "failed": {up: up, waiting: waiting, due: due, probing: probing},
             "failed_probe": {up: waiting, waiting: waiting, due: due, probing: waiting},
             "time": {up: up, waiting: due, due: due, probing: probing},
+            "hasten": {up: up, waiting: due, due: due, probing: probing},
         }
         for word, row in table.items():
             for before, after in row.items():
@@ -331,9 +335,13 @@ class HealthTableTests(SynchronousTestCase):
                     health.target_down(probe, "d", None)
                 elif word.startswith("failed"):
                     health.event_failed(probe, "k", "d", None)
+                elif word == "hasten":
+                    health.hasten()
+                    self.assertEqual(self.dues, 0 if before is up else 1)
                 else:
                     self.clock.advance(100)
                 self.assertIs(health.state, after, f"{word} in {before}")
+                self.assertEqual(self.turns, (before is not up) + ((before is up) != (after is up)))
 
     def test_failures_while_down_are_no_streak(self) -> None:
         """Failures that come in during a pause do not shorten the next streak."""
