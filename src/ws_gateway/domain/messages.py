@@ -20,6 +20,7 @@ __all__ = [
     "EventType",
     "Handshake",
     "Identity",
+    "Kick",
     "MessageReceived",
     "Publication",
     "Receipt",
@@ -215,6 +216,20 @@ class Publication:
     payload: bytes = field(repr=False)
     traceparent: str | None = None
     excluded: frozenset[str] = frozenset()
+
+
+@frozen
+class Kick:
+    """An order of the backend to close connections: those that fit all ids that it names.
+
+    :ivar code: 4000 to 4999.
+    :ivar reason: at most 123 bytes of UTF-8.
+    """
+
+    code: int
+    reason: str = ""
+    user_id: str | None = None
+    connection_id: str | None = None
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""The only place that knows wire field names (contract sections 1, 2 and 6)."""
+"""The only place that knows wire field names (contract sections 1, 2, 4 and 6)."""
 
 from ws_gateway.domain.codec.client import (
     HEARTBEAT_ACK,
@@ -13,6 +13,8 @@ from ws_gateway.domain.codec.client import (
     read_object,
 )
 from ws_gateway.domain.codec.events import encode_event, encode_facts
+from ws_gateway.domain.codec.kicks import LEAST_CODE, MOST_CODE, decode_kick, encode_kick
+from ws_gateway.domain.codec.outbox import decode_order, encode_publication
 from ws_gateway.domain.codec.protocol1 import (
     CommandError,
     encode_error,
@@ -30,6 +32,8 @@ from ws_gateway.domain.codec.publications import (
 
 __all__ = [
     "HEARTBEAT_ACK",
+    "LEAST_CODE",
+    "MOST_CODE",
     "PONG",
     "RATE_LIMITED",
     "RAW_FIELDS",
@@ -39,12 +43,16 @@ __all__ = [
     "body_api_key",
     "client_kind",
     "decode_batch",
+    "decode_kick",
+    "decode_order",
     "decode_publication",
     "encode_binary",
     "encode_error",
     "encode_event",
     "encode_event_frame",
     "encode_facts",
+    "encode_kick",
+    "encode_publication",
     "encode_raw",
     "encode_refreshed",
     "encode_welcome",
