@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ws_gateway.domain.messages import (
         ConnectionView,
+        Entry,
         Envelope,
         Event,
         Handshake,
@@ -46,6 +47,7 @@ __all__ = [
     "IEventEmitter",
     "IEventSink",
     "IHistogram",
+    "IInbox",
     "IInspector",
     "IKeySource",
     "IMetrics",
@@ -274,6 +276,36 @@ class IRelay(Interface):
 
         :raises BrokerDown: (as a failure) not written, or nobody knows.
         :raises BrokerRefused: (as a failure) the broker does not want them.
+        """
+
+
+class IInbox(Interface):
+    """A broker that brings events to an application; an IService, too. While the broker is away it waits.
+
+    Every event is brought until it is acknowledged, be it to another consumer after this one has died: so it
+    may come twice, with the same event_id.
+    """
+
+    name: str = Attribute("A word for logs: `redis`, `rabbitmq`.")
+
+    def next() -> Deferred[Entry]:
+        """Wait for the next event. Cancelling gives up waiting, and loses nothing.
+
+        :returns Deferred[Entry]: in the order of each stream or queue.
+        """
+
+    def acknowledge(entry: Entry) -> Deferred[None]:
+        """The application is done with it.
+
+        :raises BrokerDown: (as a failure) it may come again.
+        """
+
+    def give_up(entry: Entry, reason: str) -> Deferred[None]:
+        """Make it a dead letter, and acknowledge it, in one go.
+
+        :param reason: a sentence.
+        :raises BrokerDown: (as a failure) it may come again.
+        :raises BrokerRefused: (as a failure) it stays unacknowledged.
         """
 
 

@@ -1,26 +1,29 @@
 """From a mapping of names to the checked tree: everything that is wrong is told at once, one line each."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from attrs import Factory, define, frozen
 
 from ws_gateway.config import checks, names
 from ws_gateway.config.addresses import file_path, public_key
+from ws_gateway.config.consumer import ConsumerSettings
 from ws_gateway.config.env_file import parse_env_file
 from ws_gateway.config.fields import Group, Setting, option_name, settings_of
 from ws_gateway.config.tree import Settings
 from ws_gateway.errors import ConfigError
 
-__all__ = ["groups", "load"]
+__all__ = ["groups", "load", "load_consumer"]
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
 
 _ENV_FILE = "WS_ENV_FILE"
 
 
-def groups() -> dict[str, type[Group]]:
-    """The groups of settings, by attribute of `Settings`, in order."""
-    found = {field.name: field.type for field in attrs.fields(Settings)}
+def groups(tree: type[attrs.AttrsInstance] = Settings) -> dict[str, type[Group]]:
+    """The groups of settings of a tree, by attribute, in order."""
+    found = {field.name: field.type for field in attrs.fields(tree)}
     return {
         name: group for name, group in found.items() if isinstance(group, type) and issubclass(group, Group)
     }
@@ -55,9 +58,9 @@ class _Reading:
     given: dict[str, str] = Factory(dict)
     broken: set[str] = Factory(set)
 
-    def tree(self) -> Settings:
+    def tree(self, kind: type[T]) -> T:
         """Read every setting; what is unset or cannot be used keeps its default."""
-        return Settings(**{name: self._group(group) for name, group in groups().items()})
+        return kind(**{name: self._group(group) for name, group in groups(kind).items()})
 
     def _group(self, group: type[Group]) -> Any:
         values: dict[str, Any] = {}
@@ -164,7 +167,7 @@ def load(
     reading = _Reading(environ, overrides, file)
     if file.pop(_ENV_FILE, ""):
         reading.warnings.append(f"{_ENV_FILE} (in {_ENV_FILE}): has no effect; there is one file only")
-    settings = reading.tree()
+    settings = reading.tree(Settings)
     asking = names.asking({**file, **environ})
     draft = checks.Draft(settings, reading.given, frozenset(reading.broken))
     problems = [*reading.problems, *checks.problems(draft)]
@@ -183,3 +186,22 @@ def load(
         *checks.warnings(draft),
         *names.warnings(asking, known),
     ]
+
+
+def load_consumer(environ: Mapping[str, str]) -> ConsumerSettings:
+    """Read and check what `ws-gateway consume` needs to know.
+
+    :raises ConfigError: something is wrong; it holds one line for each thing.
+    """
+    reading = _Reading(environ, {}, {})
+    settings = reading.tree(ConsumerSettings)
+    problems = list(reading.problems)
+    if {"WS_REDIS_DSN", "WS_RABBITMQ_DSN"}.isdisjoint(reading.given):
+        problems.append("WS_REDIS_DSN or WS_RABBITMQ_DSN: must be set")
+    elif "WS_REDIS_DSN" not in reading.given and {
+        *("RABBITMQ_INBOX_QUEUE", "RABBITMQ_EVENTS_QUEUE")
+    }.isdisjoint(reading.given):
+        problems.append("RABBITMQ_INBOX_QUEUE or RABBITMQ_EVENTS_QUEUE: must name the queue to read")
+    if problems:
+        raise ConfigError(problems)
+    return settings

@@ -15,6 +15,7 @@ __all__ = [
     "ConnectionView",
     "DisconnectCause",
     "Disconnected",
+    "Entry",
     "Envelope",
     "Event",
     "EventType",
@@ -191,6 +192,22 @@ class Envelope:
     body: bytes = field(repr=False)
     occurred_at_ms: int
     traceparent: str | None = None
+
+
+@frozen
+class Entry:
+    """An event as a consumer gets it from a broker.
+
+    :ivar source: the stream or queue.
+    :ivar position: how the broker calls it there.
+    :ivar body: the event document, as it was written.
+    :ivar deliveries: how often it was brought to a consumer, as far as the broker knows; 1 for the first time.
+    """
+
+    source: str
+    position: bytes
+    body: bytes = field(repr=False)
+    deliveries: int = 1
 
 
 @frozen
