@@ -160,7 +160,6 @@ class RedisInbox(Service):
         self._writing.startService()
         self._life = Deferred.fromCoroutine(self._live())
         self._life.addErrback(self._not_our_plan)
-        self._upkeep.start(self._claim_ms / 3000, now=False).addErrback(self._not_our_plan)
 
     def stopService(self) -> Deferred[None]:
         """Read nothing more, and leave what is unfinished to the others at once.
@@ -193,6 +192,8 @@ class RedisInbox(Service):
                 await self._wait_for_link()
                 await self._discover()
                 await self._take_over_own()
+                if not self._upkeep.running:
+                    self._upkeep.start(self._claim_ms / 3000).addErrback(self._not_our_plan)
                 self._last_trouble = ""
                 while True:
                     await self._wait_for_room()
@@ -272,19 +273,22 @@ class RedisInbox(Service):
                 if not entries:
                     break
                 after = entries[-1][0]
-                await self._take_recovered(stream, entries)
+                await self._take_recovered(self._reading, stream, entries)
 
-    async def _take_recovered(self, stream: str, entries: Sequence[Any]) -> None:
-        """Entries that were brought to somebody before."""
+    async def _take_recovered(self, link: RedisLink, stream: str, entries: Sequence[Any]) -> None:
+        """Entries that were brought to somebody before.
+
+        :param link: one that nobody blocks at the moment.
+        """
         found = []
         for position, fields in entries:
             if (stream, position) in self._held:
                 continue
             if not fields:
                 # Trimmed away meanwhile: nothing is left of it but its place in the list.
-                await self._reading.run("XACK", stream, self._group, position)
+                await link.run("XACK", stream, self._group, position)
                 continue
-            pending = await self._reading.run("XPENDING", stream, self._group, position, position, 1)
+            pending = await link.run("XPENDING", stream, self._group, position, position, 1)
             found.append(_entry(stream, position, fields, int(pending[0][3]) if pending else 1))
         self._take(found)
 
@@ -331,7 +335,7 @@ class RedisInbox(Service):
             entries = [entry for entry in answer[1] if entry is not None]
             if entries:
                 _log.info("{count} entries of {stream} taken over", count=len(entries), stream=stream)
-                await self._take_recovered(stream, entries)
+                await self._take_recovered(self._writing, stream, entries)
 
     def _claim_words(self, stream: str, ids: Sequence[bytes], *more: str | int) -> Deferred[Any]:
         """Claim what is ours already: only its age changes."""
