@@ -11,6 +11,7 @@ interface RedisClientInterface
 {
     /**
      * Performs one command and answers as Redis does (RESP2): strings, integers, lists, null; a hash is a flat list.
+     * Where Redis has no list to give, as after a read that waited in vain, that may be null or an empty one.
      *
      * @throws \Snoke\WsBundle\Exception\RedisUnavailable no connection, or it broke, and the command may have been
      *                                                    executed; or the server is no use now (LOADING, READONLY, …)

@@ -63,6 +63,25 @@ final class ServicesTest extends ContainerCase
         putenv('TEST_WRITER');
     }
 
+    public function testNothingThatSymfonyDeprecatedIsUsed(): void
+    {
+        $deprecations = [];
+        set_error_handler(static function (int $level, string $message) use (&$deprecations): bool {
+            $deprecations[] = $message;
+
+            return true;
+        }, \E_USER_DEPRECATED | \E_DEPRECATED);
+        try {
+            // A container of its own, which is compiled now.
+            $kernel = $this->boot(['subjects' => ['prefixes' => ['order:']]], self::ENVIRONMENT);
+            (new Application($kernel))->find('ws:consume');
+            $kernel->handle(\Symfony\Component\HttpFoundation\Request::create('/internal/ws/events', 'POST'));
+        } finally {
+            restore_error_handler();
+        }
+        self::assertSame([], $deprecations);
+    }
+
     public function testTheCommandIsThereAndNamesAWrongSetting(): void
     {
         $application = new Application($this->boot([], ['WS_CONSUMER_LOG_LEVEL' => 'loud']));

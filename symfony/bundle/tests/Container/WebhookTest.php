@@ -79,7 +79,6 @@ final class WebhookTest extends ContainerCase
         $body = Json::encode(Documents::message());
         $kernel = $this->boot(['events' => ['webhook' => ['signature' => 'off']]]);
         self::assertAnswer(200, '{"ok":true}', $this->post($kernel, $body));
-        // YAML reads an unquoted off as false.
         $kernel = $this->boot("snoke_ws:\n  events:\n    webhook:\n      signature: off\n");
         self::assertAnswer(200, '{"ok":true}', $this->post($kernel, $body));
     }
