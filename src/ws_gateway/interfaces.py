@@ -156,6 +156,9 @@ class IConnectionDirectory(Interface):
         :param excluded: connection ids that do not count.
         """
 
+    def count(connection_id: str | None = None, user_id: str | None = None) -> int:
+        """How many connections disconnect() would tell to close."""
+
     def disconnect(
         code: int, reason: str, connection_id: str | None = None, user_id: str | None = None
     ) -> int:

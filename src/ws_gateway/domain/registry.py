@@ -110,18 +110,24 @@ class Registry:
         found = set().union(*[self.members(subject) for subject in subjects])
         return len(found - excluded if excluded else found)
 
+    def count(self, connection_id: str | None = None, user_id: str | None = None) -> int:
+        """See IConnectionDirectory."""
+        return len(self._meant(connection_id, user_id))
+
     def disconnect(
         self, code: int, reason: str, connection_id: str | None = None, user_id: str | None = None
     ) -> int:
         """See IConnectionDirectory."""
-        if connection_id is None:
-            told = list(self._by_user.get(user_id, _NOBODY).values()) if user_id is not None else []
-        else:
-            one = self._all.get(connection_id)
-            told = [one] if one is not None and user_id in (None, one.user_id) else []
+        told = self._meant(connection_id, user_id)
         for connection in told:
             connection.kick(code, reason)
         return len(told)
+
+    def _meant(self, connection_id: str | None, user_id: str | None) -> list[IConnection]:
+        if connection_id is None:
+            return list(self._by_user.get(user_id, _NOBODY).values()) if user_id is not None else []
+        one = self._all.get(connection_id)
+        return [one] if one is not None and user_id in (None, one.user_id) else []
 
     def _matching(self, subject: str | None, user_id: str | None) -> Iterable[IConnection]:
         if user_id is not None:

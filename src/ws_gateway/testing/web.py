@@ -83,16 +83,22 @@ class FakeDirectory:
             for view in self._views
         )
 
+    def count(self, connection_id: str | None = None, user_id: str | None = None) -> int:
+        return len(self._meant(connection_id, user_id))
+
     def disconnect(
         self, code: int, reason: str, connection_id: str | None = None, user_id: str | None = None
     ) -> int:
-        fitting = [
-            Kicked(view.connection_id, code, reason)
+        meant = self._meant(connection_id, user_id)
+        self.kicked.extend(Kicked(view.connection_id, code, reason) for view in meant)
+        return len(meant)
+
+    def _meant(self, connection_id: str | None, user_id: str | None) -> list[ConnectionView]:
+        return [
+            view
             for view in self._views
             if connection_id in (None, view.connection_id) and user_id in (None, view.user_id)
         ]
-        self.kicked.extend(fitting)
-        return len(fitting)
 
 
 @implementer(IReadiness)

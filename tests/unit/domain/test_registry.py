@@ -47,6 +47,20 @@ class RegistryTests(Case):
         one, two = self.add("a", "1", "*"), self.add("b", "2")
         self.assertEqual(self.registry.members("*"), {"a": one, "b": two})
 
+    def test_count(self) -> None:
+        """Whom an order to disconnect would reach is counted, and nobody is closed."""
+        connections = [self.add("a", "1"), self.add("b", "1"), self.add("c", "2")]
+        for connection_id, user_id, expected in (
+            ("a", None, 1),
+            (None, "1", 2),
+            ("a", "1", 1),
+            ("a", "2", 0),
+            ("z", None, 0),
+            (None, "3", 0),
+        ):
+            self.assertEqual(self.registry.count(connection_id, user_id), expected)
+        self.assertEqual([connection.ending for connection in connections], [None] * 3)
+
     def test_listening(self) -> None:
         """Whom a publication would reach is counted: each once, without those whom it leaves out."""
         self.add("a", "1", "channel:x", "channel:y")
