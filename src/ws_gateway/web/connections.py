@@ -1,12 +1,8 @@
-"""`GET /internal/connections?subject=&user_id=&limit=&cursor=`: who is connected to this node.
+"""`GET /internal/connections?subject=&user_id=&limit=&cursor=&scope=`: who is connected, here or anywhere.
 
 Answers `{"connections":[..]}`; with `limit` or `cursor` one page and `next_cursor` (null after the last).
 """
 
-from collections.abc import Sequence
-from typing import Any
-
-import orjson
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -14,38 +10,42 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from ws_gateway.domain.messages import ConnectionView
-from ws_gateway.interfaces import IConnectionDirectory
+from ws_gateway.interfaces import IConnectionDirectory, IPresenceStore, IRelay
 from ws_gateway.web.answers import answer_with, json_body
 from ws_gateway.web.connection import Connection
+from ws_gateway.web.listing import (
+    SLICE,
+    connection_document,
+    connection_elements,
+    pieces_of_all,
+    presence_page,
+)
 from ws_gateway.web.path import MALFORMED_PATH, path_text
 from ws_gateway.web.problem import Refused
 from ws_gateway.web.query import Query
 from ws_gateway.web.resource import ApiResource
+from ws_gateway.web.scope import asks_for_cluster
+from ws_gateway.web.stream import stream_json
 
-__all__ = ["Connections"]
+__all__ = ["ConnectionList", "Connections"]
 
 MAX_PAGE = 1_000
 
-_SLICE = 500
-"""Connections that are encoded in one turn of the reactor: about 2 ms."""
 
+class ConnectionList(ApiResource):
+    """Lists connections.
 
-class Connections(ApiResource):
-    """Lists the connections of all users, and has each of them as a child.
-
+    :param presence: knows the connections of all nodes; None: nobody does.
     :param clock: lets other work in between the slices of a long list.
     """
 
-    def __init__(self, directory: IConnectionDirectory, clock: IReactorTime) -> None:
+    def __init__(
+        self, directory: IConnectionDirectory, presence: IPresenceStore | None, clock: IReactorTime
+    ) -> None:
         super().__init__()
         self._directory = directory
+        self._presence = presence
         self._clock = clock
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        if not path:
-            return super().getChild(path, request)
-        connection_id = path_text(path)
-        return MALFORMED_PATH if connection_id is None else Connection(self._directory, connection_id)
 
     def _user_id(self, query: Query) -> str | None:
         """Whose connections are asked for; None: everybody's."""
@@ -53,26 +53,32 @@ class Connections(ApiResource):
 
     def render_GET(self, request: Request) -> bytes | int:
         query = Query(request)
+        cluster = asks_for_cluster(query, self._presence is not None)
         subject, user_id = query.text("subject"), self._user_id(query)
         limit, cursor = query.integer("limit", 1, MAX_PAGE), query.text("cursor")
-        if limit is None and cursor is None:
+        whole = limit is None and cursor is None
+        if cluster and self._presence is not None:
+            if whole:
+                return stream_json(request, pieces_of_all(self._presence, subject, user_id), self._clock)
+            asked = presence_page(self._presence, subject, user_id, cursor, limit or MAX_PAGE)
+            page = Deferred.fromCoroutine(asked).addCallback(lambda found: _page(request, *found))
+            return answer_with(request, page, give_up=True)
+        if whole:
             return answer_with(
                 request, Deferred.fromCoroutine(self._all(request, subject, user_id)), give_up=True
             )
         try:
-            views, following = self._directory.page(subject, user_id, cursor, limit or MAX_PAGE)
+            return _page(request, *self._directory.page(subject, user_id, cursor, limit or MAX_PAGE))
         except ValueError:
             raise Refused(422, "cursor must be a next_cursor of an earlier answer", "cursor") from None
-        document = {"connections": [_connection(view) for view in views], "next_cursor": following}
-        return json_body(request, document)
 
     async def _all(self, request: Request, subject: str | None, user_id: str | None) -> bytes:
         slices: list[bytes] = []
         cursor: str | None = None
         while True:
-            views, cursor = self._directory.page(subject, user_id, cursor, _SLICE)
+            views, cursor = self._directory.page(subject, user_id, cursor, SLICE)
             if views:
-                slices.append(_elements(views))
+                slices.append(connection_elements(views))
             if cursor is None:
                 break
             await deferLater(self._clock, 0)
@@ -80,17 +86,31 @@ class Connections(ApiResource):
         return b'{"connections":[' + b",".join(slices) + b"]}"
 
 
-def _connection(view: ConnectionView) -> dict[str, Any]:
-    return {
-        "connection_id": view.connection_id,
-        "user_id": view.user_id,
-        "subjects": view.subjects,
-        "connected_at": view.connected_at,
-        "last_seen_at": view.last_seen_at,
-        "client_ip": view.client_ip,
-    }
+class Connections(ConnectionList):
+    """Lists the connections of all users, and has each of them as a child.
+
+    :param relay: the way to all nodes; None: there are no others.
+    """
+
+    def __init__(
+        self,
+        directory: IConnectionDirectory,
+        presence: IPresenceStore | None,
+        clock: IReactorTime,
+        relay: IRelay | None,
+    ) -> None:
+        super().__init__(directory, presence, clock)
+        self._relay = relay
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        if not path:
+            return super().getChild(path, request)
+        connection_id = path_text(path)
+        if connection_id is None:
+            return MALFORMED_PATH
+        return Connection(self._directory, self._relay, connection_id)
 
 
-def _elements(views: Sequence[ConnectionView]) -> bytes:
-    """The inside of a JSON list."""
-    return orjson.dumps([_connection(view) for view in views])[1:-1]
+def _page(request: Request, views: list[ConnectionView], following: str | None) -> bytes:
+    connections = [connection_document(view) for view in views]
+    return json_body(request, {"connections": connections, "next_cursor": following})

@@ -13,13 +13,14 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from ws_gateway.domain.codec import PublicationInvalid
-from ws_gateway.errors import Overloaded
+from ws_gateway.errors import BrokerDown, BrokerRefused, Overloaded
 
-__all__ = ["Problem", "Refused", "problem_for"]
+__all__ = ["RETRY_SOON", "Problem", "Refused", "problem_for"]
 
 _log = Logger()
 
-_RETRY_AFTER_SECONDS = b"1"
+RETRY_SOON = ((b"Retry-After", b"1"),)
+"""For what is over in a moment, or may be."""
 
 
 @frozen
@@ -62,9 +63,11 @@ class Problem:
 class Refused(Exception):
     """Raised while a request is read, where the answer is a problem document."""
 
-    def __init__(self, status: int, detail: str, field: str = "") -> None:
+    def __init__(
+        self, status: int, detail: str, field: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         super().__init__(detail)
-        self.problem = Problem(status, detail, field)
+        self.problem = Problem(status, detail, field, headers)
 
 
 def problem_for(failure: Failure) -> Problem:
@@ -78,7 +81,19 @@ def problem_for(failure: Failure) -> Problem:
         return Problem(
             503,
             "too many publications are waiting; nothing of this call was taken, try again",
-            headers=((b"Retry-After", _RETRY_AFTER_SECONDS),),
+            headers=RETRY_SOON,
+        )
+    if isinstance(error, BrokerDown):
+        _log.warn("a call could not be relayed: {detail}", detail=error.detail)
+        return Problem(
+            503,
+            "the broker is not there or did not answer: the call was not relayed, or nobody knows; try again",
+            headers=RETRY_SOON,
+        )
+    if isinstance(error, BrokerRefused):
+        _log.warn("a call was not relayed: {code}: {detail}", code=error.code, detail=error.detail)
+        return Problem(
+            503, f"the broker refused the call, which was not relayed: {error.code}", headers=RETRY_SOON
         )
     _log.failure("an HTTP request failed", failure=failure)
     return Problem(500, "the gateway failed on this request; its log says why")

@@ -16,7 +16,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 
 from ws_gateway.domain.spans import UNTRACED
-from ws_gateway.interfaces import IConnectionDirectory, IDelivery, IMetrics, IReadiness, ITracer
+from ws_gateway.interfaces import (
+    IConnectionDirectory,
+    IDelivery,
+    IMetrics,
+    IPresenceStore,
+    IReadiness,
+    IRelay,
+    ITracer,
+)
 from ws_gateway.web.batch import Batch
 from ws_gateway.web.connections import Connections
 from ws_gateway.web.disconnect import Disconnect
@@ -62,6 +70,8 @@ def build_root(
     ws_path: str = "/ws",
     surface: Surface = Surface.WHOLE,
     tracer: ITracer = UNTRACED,
+    relay: IRelay | None = None,
+    presence: IPresenceStore | None = None,
 ) -> Resource:
     """Build the tree that one port serves.
 
@@ -71,13 +81,15 @@ def build_root(
     :param console: the status page and what belongs to it; None: there is none.
     :param ws_path: where `upgrade` goes; `<ws_path>/` is served by it as well.
     :param tracer: sees publish calls.
+    :param relay: takes publish and disconnect calls to all nodes; None: there are no others.
+    :param presence: knows the connections of all nodes; None: nobody does.
     :raises ValueError: `ws_path` lies in a part of the tree that is ours.
     """
     root = Branch()
     root.putChild(b"health", Health())
     root.putChild(b"ready", Ready(readiness, detailed=surface is not Surface.PUBLIC))
     if surface is not Surface.PUBLIC:
-        internal = _internal(delivery, directory, metrics, clock, limits, tracer)
+        internal = _internal(delivery, directory, metrics, clock, limits, tracer, relay, presence)
         if console is not None:
             internal.putChild(b"console", console)
         root.putChild(b"internal", Guard(internal, api_keys))
@@ -94,15 +106,18 @@ def _internal(
     clock: IReactorTime,
     limits: HttpLimits,
     tracer: ITracer,
+    relay: IRelay | None,
+    presence: IPresenceStore | None,
 ) -> Resource:
     published = metrics.counter("publish_total", "Publications taken over HTTP.")
-    publish = Publish(delivery, published, limits.max_body_bytes, tracer)
-    publish.putChild(b"batch", Batch(delivery, published, limits.max_body_bytes, tracer))
+    publishing = (delivery, directory, relay, clock, published, limits.max_body_bytes, tracer)
+    publish = Publish(*publishing)
+    publish.putChild(b"batch", Batch(*publishing))
     tree = Branch()
     tree.putChild(b"publish", publish)
-    tree.putChild(b"connections", Connections(directory, clock))
-    tree.putChild(b"users", Users(directory, clock, limits.max_body_bytes))
-    tree.putChild(b"disconnect", Disconnect(directory, limits.max_body_bytes))
+    tree.putChild(b"connections", Connections(directory, presence, clock, relay))
+    tree.putChild(b"users", Users(directory, presence, clock, relay, limits.max_body_bytes))
+    tree.putChild(b"disconnect", Disconnect(directory, relay, limits.max_body_bytes))
     return tree
 
 

@@ -16,6 +16,8 @@ from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.interfaces import IReadiness
 from ws_gateway.testing.inspector import FakeInspector
 from ws_gateway.testing.metrics import FakeMetrics
+from ws_gateway.testing.presence import FakePresenceStore
+from ws_gateway.testing.relay import FakeRelay
 from ws_gateway.testing.tracing import FakeTracer
 from ws_gateway.testing.web import FakeDelivery, FakeDirectory
 from ws_gateway.web.channel import GatewayChannel
@@ -104,6 +106,8 @@ class Gateway:
         ws_path: str = "/ws",
         surface: Surface = Surface.WHOLE,
         limits: HttpLimits | None = None,
+        relay: FakeRelay | None = None,
+        presence: FakePresenceStore | None = None,
     ) -> None:
         views = list(views)
         self.clock = Clock()
@@ -130,6 +134,8 @@ class Gateway:
             ws_path=ws_path,
             surface=surface,
             tracer=self.tracer,
+            relay=relay,
+            presence=presence,
         )
         self.site = GatewaySite(self.root, self.clock, limits, self.metrics)
 

@@ -148,7 +148,9 @@ class PublishTests(WebTestCase):
         """`scope=node` is what happens anyway; another scope is refused before anything is sent."""
         self.assertEqual(self.gateway.ask("POST", "/internal/publish?scope=node", BODY).status, 200)
         self.assertEqual(self.gateway.ask("POST", "/internal/publish?other=1", BODY).status, 200)
-        self.assert_problem(self.gateway.ask("POST", "/internal/publish?scope=world", BODY), 422, "scope")
+        for scope in ("world", "cluster"):
+            answer = self.gateway.ask("POST", f"/internal/publish?scope={scope}", BODY)
+            self.assert_problem(answer, 422, "scope")
         self.assertEqual(len(self.delivery.delivered), 2)
 
     def test_methods(self) -> None:
