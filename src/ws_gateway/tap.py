@@ -48,6 +48,7 @@ from ws_gateway.web.site import GatewaySite
 from ws_gateway.web.tree import Surface, build_root
 from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.frontdoor import FrontDoorFactory
+from ws_gateway.websocket.intake import Intake
 from ws_gateway.websocket.service import WebSocketService
 from ws_gateway.websocket.upgrade import UpgradeResource
 
@@ -97,16 +98,17 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
 
     # Inwards: from clients to the backend.
     sinks = [SINKS[name](settings, reactor, metrics, tracer) for name in MODES[settings.events_mode]]
-    pipeline = build_pipeline(settings, sinks, reactor, metrics)
+    wheel = Wheel(reactor)
+    intake = Intake(wheel, lambda call: reactor.callLater(0, call), metrics)
+    pipeline = build_pipeline(settings, sinks, reactor, metrics, intake.strained)
     at_hand = config.reading.token_keys
     keys = ReplaceableKeys(at_hand) if at_hand else keys_by_url(settings.token, reactor, metrics)
     fetched = [keys] if isinstance(keys, JwksKeys) else []
     authenticator = build_authenticator(settings.token, keys)
     registry = Registry()
-    wheel = Wheel(reactor)
     admission = build_admission(settings, authenticator, registry, metrics, tracer)
     house = build_house(
-        settings, node_id, reactor, wheel, admission, authenticator, registry, pipeline, metrics
+        settings, node_id, reactor, wheel, intake, admission, authenticator, registry, pipeline, metrics
     )
     clients = WebSocketService(reactor, wheel, registry, admission, settings.node.shutdown_drain_seconds)
 

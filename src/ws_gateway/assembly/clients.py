@@ -17,6 +17,7 @@ from ws_gateway.websocket.admit import Admission, AdmissionRules
 from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.factory import ConnectionFactory
 from ws_gateway.websocket.frontdoor import House
+from ws_gateway.websocket.intake import Intake
 from ws_gateway.websocket.queue import DropStrategy, QueueLimits
 from ws_gateway.websocket.refresh import Refresher
 from ws_gateway.websocket.surroundings import Counters, Surroundings
@@ -49,6 +50,7 @@ def build_house(
     node_id: str,
     reactor: Any,
     wheel: Wheel,
+    intake: Intake,
     admission: Admission,
     authenticator: IAuthenticator,
     registry: Registry,
@@ -61,6 +63,7 @@ def build_house(
         registry=registry,
         emitter=emitter,
         wheel=wheel,
+        intake=intake,
         rules=_session_rules(settings),
         queue_limits=QueueLimits(queue.size, queue.max_bytes, DropStrategy(queue.drop_strategy)),
         counters=Counters.of(metrics),

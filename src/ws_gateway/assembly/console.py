@@ -8,6 +8,7 @@ import random
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from twisted.web.resource import IResource
@@ -26,6 +27,7 @@ from ws_gateway.websocket.admit import Admission, AdmissionRules
 from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.factory import ConnectionFactory
 from ws_gateway.websocket.frontdoor import House
+from ws_gateway.websocket.intake import Intake
 from ws_gateway.websocket.queue import QueueLimits
 from ws_gateway.websocket.refresh import Refresher
 from ws_gateway.websocket.surroundings import Counters, Surroundings
@@ -52,6 +54,11 @@ def build_console(
     tickets = Tickets(time.monotonic, time.time, lambda: secrets.token_urlsafe(32))
     registry = Registry()
     uncounted = Uncounted()
+
+    def later(call: Callable[[], None]) -> object:
+        scheduled: object = reactor.callLater(0, call)
+        return scheduled
+
     admission = Admission(
         AdmissionRules(path=FEED_PATH, max_connections=MOST_CONSOLES, origins=SAME_HOST),
         tickets,
@@ -64,12 +71,13 @@ def build_console(
         registry=registry,
         emitter=Untold(),
         wheel=wheel,
+        intake=Intake(wheel, later, uncounted),
         rules=SessionRules(),
         queue_limits=QUEUE,
         counters=Counters.of(uncounted),
         node_id=node_id,
         wall=time.time,
-        later=lambda call: reactor.callLater(0, call),
+        later=later,
         random=random.random,
         new_id=lambda: str(uuid.uuid4()),
         refresher=Refresher(tickets, time.time),

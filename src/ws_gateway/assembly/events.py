@@ -48,9 +48,16 @@ MODES: Mapping[str, tuple[str, ...]] = {"webhook": ("webhook",), "none": ()}
 
 
 def build_pipeline(
-    settings: Settings, sinks: Sequence[IEventSink], reactor: Any, metrics: IMetrics
+    settings: Settings,
+    sinks: Sequence[IEventSink],
+    reactor: Any,
+    metrics: IMetrics,
+    strained: Callable[[bool], None] | None = None,
 ) -> EventPipeline:
-    """The pipeline in front of these sinks. Counters whose names are promised in every mode exist, too."""
+    """The pipeline in front of these sinks. Counters whose names are promised in every mode exist, too.
+
+    :param strained: see EventPipeline.
+    """
     _promise(metrics)
     events, webhook = settings.events, settings.webhook
 
@@ -75,6 +82,7 @@ def build_pipeline(
         ),
         frozenset(EventType(name) for name in events.types),
         EventRecorder(settings.ops.recent_events) if settings.ops.recent_events else None,
+        strained=strained,
     )
 
 

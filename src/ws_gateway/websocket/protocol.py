@@ -42,6 +42,8 @@ __all__ = ["GatewayProtocol"]
 
 _log = Logger()
 
+_MESSAGE = EventType.MESSAGE_RECEIVED
+
 _HANDSHAKE_ATTRIBUTES = ("http_response_data", "websocket_protocols", "websocket_extensions", "_wskey")
 """What only the handshake needs; it would be kept for the connection's life."""
 
@@ -65,6 +67,8 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     surroundings: Surroundings
     _after_close = 0
+    _paused = False
+    _pausable = True
 
     def __init__(
         self,
@@ -131,6 +135,10 @@ class GatewayProtocol(WebSocketServerProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The end, whoever began it."""
         around = self.surroundings
+        if self._paused:  # what we have read of it was slowed down, not dropped
+            self._pausable = False
+            around.intake.forget(self)
+            self.go_on_reading()
         self.state = self.STATE_CLOSED
         session = self._session
         was_open = session.state is not State.FRESH
@@ -155,10 +163,10 @@ class GatewayProtocol(WebSocketServerProtocol):
             super().consumeData()
             return
         more = True
-        while more and self.state != self.STATE_CLOSED:
+        while more and self.state != self.STATE_CLOSED and not self._paused:
             if self._perMessageCompress is None and self.current_frame is None and not self.inside_message:
                 self._take_texts()
-                if not self.data or self.state == self.STATE_CLOSED:
+                if not self.data or self.state == self.STATE_CLOSED or self._paused:
                     return
             more = self.processData()
 
@@ -239,7 +247,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         elif self.state == self.STATE_CLOSING:
             self.dropConnection()
 
-    # From the registry, the delivery and the wheel.
+    # From the registry, the delivery, the wheel and the intake.
 
     def send_many(self, batch: Batch) -> int:
         """See IConnection."""
@@ -305,8 +313,18 @@ class GatewayProtocol(WebSocketServerProtocol):
     def due(self, now: float) -> None:
         """See Watched."""
         if now >= self._session.next_deadline:
+            if self._paused:
+                self._excuse(now)
             self._perform(self._session.tick(now))
         self._watch()
+
+    def go_on_reading(self) -> None:
+        """See Paused."""
+        self._paused = False
+        self._excuse(self.surroundings.wheel.now())
+        self.transport.resumeProducing()
+        if self.data:
+            self.dataReceived(b"")
 
     # Doing.
 
@@ -314,7 +332,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         data, at, limit = self.data, 0, self.maxMessagePayloadSize
         session = self._session
         now = self.surroundings.wheel.now()
-        while found := next_text(data, at, limit):
+        while not self._paused and (found := next_text(data, at, limit)):
             text, at = found
             if self.state == self.STATE_OPEN:  # else it comes behind a Close, and is only skipped
                 self._perform(session.text(now, text))
@@ -327,22 +345,38 @@ class GatewayProtocol(WebSocketServerProtocol):
             if kind is Send:
                 self._replies.append(effect.frame)  # type: ignore[union-attr]
             elif kind is Emit:
-                event = effect.event  # type: ignore[union-attr]
-                if event.type is EventType.MESSAGE_RECEIVED:
-                    self.surroundings.counters.messages.inc()
-                self.surroundings.emitter.emit(event)
+                around, event = self.surroundings, effect.event  # type: ignore[union-attr]
+                around.emitter.emit(event)
+                if event.type is _MESSAGE:
+                    around.counters.messages.inc()
+                    if around.intake.held:
+                        self._pause()
             elif kind is Ping:
                 self.sendPing()
             elif kind is Close:
                 ending = effect.closing  # type: ignore[union-attr]
                 self.sendCloseFrame(ending.code, ending.reason.encode("utf-8"))
                 self._watch()
+                if self._paused:  # its answering Close has to be read
+                    self.surroundings.intake.forget(self)
+                    self.go_on_reading()
             elif kind is Refresh:
                 self._refresh(effect.token)  # type: ignore[union-attr]
             elif kind is Drop:
                 self._writer.abort()
         if self._replies and not self._reading:
             self._flush()
+
+    def _pause(self) -> None:
+        """Read no further; frames that we have stay where they are."""
+        if self._pausable and not self._paused and self.state == self.STATE_OPEN:
+            self._paused = True
+            self.transport.pauseProducing()
+            self.surroundings.intake.pause(self)
+
+    def _excuse(self, now: float) -> None:
+        """A pong may have come that we did not read, so it is not missed."""
+        self._perform(self._session.pong(now))
 
     def _flush(self) -> None:
         if self._replies:

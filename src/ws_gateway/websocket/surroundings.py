@@ -8,6 +8,7 @@ from ws_gateway.domain.registry import Registry
 from ws_gateway.domain.rules import SessionRules
 from ws_gateway.interfaces import ICounter, IEventEmitter, IMetrics
 from ws_gateway.websocket.deadlines import Wheel
+from ws_gateway.websocket.intake import Intake
 from ws_gateway.websocket.queue import QueueLimits
 from ws_gateway.websocket.refresh import Refresher
 
@@ -49,6 +50,7 @@ class Surroundings:
     registry: Registry
     emitter: IEventEmitter
     wheel: Wheel
+    intake: Intake
     rules: SessionRules
     queue_limits: QueueLimits
     counters: Counters

@@ -27,6 +27,7 @@ from ws_gateway.websocket.admit import Admission, AdmissionRules
 from ws_gateway.websocket.deadlines import Wheel
 from ws_gateway.websocket.factory import ConnectionFactory
 from ws_gateway.websocket.frontdoor import FrontDoorFactory, House
+from ws_gateway.websocket.intake import Intake
 from ws_gateway.websocket.protocol import GatewayProtocol
 from ws_gateway.websocket.queue import QueueLimits
 from ws_gateway.websocket.refresh import Refresher
@@ -118,6 +119,7 @@ class Gate:
     """See the module. Everything that a gateway has in front, with fakes behind it.
 
     :param reactor: a Clock unless a test needs sockets.
+    :param emitter: a fake one unless a test needs more.
     """
 
     def __init__(
@@ -127,12 +129,13 @@ class Gate:
         queue_limits: QueueLimits | None = None,
         base: type[GatewayProtocol] = GatewayProtocol,
         reactor: Any = None,
+        emitter: Any = None,
         **factory: Any,
     ) -> None:
         self.clock: Any = Clock() if reactor is None else reactor
         self.registry = Registry()
         self.metrics = FakeMetrics()
-        self.emitter = FakeEmitter()
+        self.emitter: Any = FakeEmitter() if emitter is None else emitter
         self.wheel = Wheel(self.clock)
         dated = Identity("42", expires_at=WALL + 90.0, token_source="query")
         self.authenticator = FakeAuthenticator(
@@ -146,11 +149,13 @@ class Gate:
             self.metrics,
             self.clock.seconds,
         )
+        self.intake = Intake(self.wheel, lambda call: self.clock.callLater(0, call), self.metrics)
         numbers = itertools.count(1)
         self.around = Surroundings(
             registry=self.registry,
             emitter=self.emitter,
             wheel=self.wheel,
+            intake=self.intake,
             rules=session,
             queue_limits=queue_limits or QueueLimits(),
             counters=Counters.of(self.metrics),
