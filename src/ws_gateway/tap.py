@@ -10,17 +10,20 @@ constructs a service, reads the environment or touches the process.
 import os
 import socket
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 from twisted.python import usage
 
 from ws_gateway import __version__, options
+from ws_gateway.assembly.brokers import build_brokers, build_presence
 from ws_gateway.assembly.clients import build_admission, build_house
 from ws_gateway.assembly.console import build_console
-from ws_gateway.assembly.events import MODES, SINKS, build_pipeline
+from ws_gateway.assembly.events import build_pipeline, build_sinks
 from ws_gateway.assembly.keys import build_authenticator, keys_by_url
 from ws_gateway.assembly.operators import build_inspector, build_manhole, judge_manhole
 from ws_gateway.assembly.process import belong_to
@@ -42,6 +45,7 @@ from ws_gateway.ops.notify import Manager, Notifier
 from ws_gateway.ops.ports import Opening, Ports
 from ws_gateway.ops.reload import Reload
 from ws_gateway.ops.signals import absorb_stop_signals
+from ws_gateway.outbox.taker import OutboxTaker
 from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
 from ws_gateway.web.site import GatewaySite
@@ -93,11 +97,13 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     settings = config.reading.settings
     worth = Threshold(LogLevel.levelWithName(settings.ops.log_level))
     node_id = settings.node.node_id or socket.gethostname()
+    node_run = uuid.uuid4().hex
     metrics = PrometheusMetrics(version=__version__)
     tracer, tracing = build_tracing(settings, reactor, node_id, metrics)
 
     # Inwards: from clients to the backend.
-    sinks = [SINKS[name](settings, reactor, metrics, tracer) for name in MODES[settings.events_mode]]
+    brokers = build_brokers(settings, node_id, node_run, reactor, metrics)
+    sinks = build_sinks(settings, brokers, reactor, metrics, tracer)
     wheel = Wheel(reactor)
     intake = Intake(wheel, lambda call: reactor.callLater(0, call), metrics)
     pipeline = build_pipeline(settings, sinks, reactor, metrics, intake.strained)
@@ -106,7 +112,9 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     fetched = [keys] if isinstance(keys, JwksKeys) else []
     authenticator = build_authenticator(settings.token, keys)
     registry = Registry()
-    admission = build_admission(settings, authenticator, registry, metrics, tracer)
+    sources = [side.source for side in brokers]
+    positioned = [source.positioned for source in sources]
+    admission = build_admission(settings, authenticator, registry, metrics, tracer, positioned)
     house = build_house(
         settings, node_id, reactor, wheel, intake, admission, authenticator, registry, pipeline, metrics
     )
@@ -114,9 +122,16 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
 
     # Outwards: from the backend to clients.
     delivery = Delivery(registry, lambda call: reactor.callLater(0, call), time.monotonic, metrics)
+    outbox = OutboxTaker(delivery, registry, reactor, metrics, tracer)
+    for source in sources:
+        source.feed(outbox)
+    relay = brokers[0].relay if brokers else None
+    presence = build_presence(settings, node_id, node_run, reactor, registry, metrics)
 
     # Looking in.
-    readiness = [admission, pipeline, *fetched]
+    readiness = [admission, pipeline, *fetched, *(one for side in brokers for one in side.readiness)]
+    if presence is not None:
+        readiness.append(presence.service)
     inspector, meter = build_inspector(
         settings, node_id, reactor, registry, pipeline, admission, readiness, metrics
     )
@@ -146,6 +161,8 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             ws_path=settings.listen.path,
             surface=surface,
             tracer=tracer,
+            relay=relay,
+            presence=presence.store if presence is not None else None,
         )
         return GatewaySite(root, reactor, limits, metrics)
 
@@ -209,9 +226,18 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
         tracing.setServiceParent(gateway)
     CollectionService(metrics).setServiceParent(gateway)  # type: ignore[no-untyped-call]
     meter.setServiceParent(gateway)  # type: ignore[no-untyped-call]
-    for source in fetched:
-        source.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    for key_source in fetched:
+        key_source.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    for side in brokers:
+        for below in side.below:
+            below.setServiceParent(gateway)
     pipeline.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    outbox.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    if presence is not None:
+        presence.link.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+        presence.service.setServiceParent(gateway)  # type: ignore[no-untyped-call]
+    for source in sources:
+        IService(source).setServiceParent(gateway)
     clients.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     ports.setServiceParent(gateway)  # type: ignore[no-untyped-call]
     console_feed.setServiceParent(gateway)  # type: ignore[no-untyped-call]

@@ -4,7 +4,10 @@ import random
 import resource
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from ws_gateway.auth.policy import ClaimsPolicy
 from ws_gateway.config import Settings
@@ -36,12 +39,16 @@ def build_admission(
     registry: Registry,
     metrics: IMetrics,
     tracer: ITracer,
+    before: Sequence[Callable[[], Deferred[None]]] = (),
 ) -> Admission:
-    """Who may come in."""
+    """Who may come in.
+
+    :param before: see Admission.
+    """
     subjects = settings.subjects
     policy = ClaimsPolicy(subjects.user_prefix, subjects.max_subjects, subjects.channels_open)
     return Admission(
-        _admission_rules(settings), authenticator, policy, registry, metrics, time.monotonic, tracer
+        _admission_rules(settings), authenticator, policy, registry, metrics, time.monotonic, tracer, before
     )
 
 
@@ -113,6 +120,7 @@ def _session_rules(settings: Settings) -> SessionRules:
         max_age=connection.max_age_seconds,
         ordering=ordering_rule(ordering.strategy, ordering.topic_field, ordering.subject_source),
         ordering_strategy=ordering.strategy,
+        seen_by_anything=settings.presence.refresh_on_message,
     )
 
 

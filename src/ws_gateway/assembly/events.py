@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ws_gateway import __version__
+from ws_gateway.assembly.brokers import BROKER_LIMITS, BrokerSide
 from ws_gateway.assembly.reloadable import webhook_secrets
 from ws_gateway.config import Settings
 from ws_gateway.domain import codec
@@ -16,9 +17,11 @@ from ws_gateway.events.limits import PipelineLimits
 from ws_gateway.events.pipeline import EventPipeline
 from ws_gateway.events.recorder import EventRecorder
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
-from ws_gateway.interfaces import IEventSink, IMetrics, ITracer
+from ws_gateway.interfaces import IEventSink, IMetrics, IStreamSink, ITracer
 
-__all__ = ["MODES", "SINKS", "SinkMaker", "build_pipeline"]
+__all__ = ["MODES", "Sink", "build_pipeline", "build_sinks"]
+
+Sink = IEventSink | IStreamSink
 
 
 def _webhook(settings: Settings, reactor: Any, metrics: IMetrics, tracer: ITracer) -> IEventSink:
@@ -38,18 +41,29 @@ def _webhook(settings: Settings, reactor: Any, metrics: IMetrics, tracer: ITrace
     )
 
 
-SinkMaker = Callable[[Settings, Any, IMetrics, ITracer], IEventSink]
+MODES: Mapping[str, tuple[str, ...]] = {
+    "webhook": ("webhook",),
+    "broker": ("broker",),
+    "both": ("webhook", "broker"),
+    "none": (),
+}
+"""Where each `EVENTS_MODE` sends events."""
 
-SINKS: Mapping[str, SinkMaker] = {"webhook": _webhook}
-"""How each sink is made."""
 
-MODES: Mapping[str, tuple[str, ...]] = {"webhook": ("webhook",), "none": ()}
-"""Which sinks each `EVENTS_MODE` feeds."""
+def build_sinks(
+    settings: Settings, brokers: Sequence[BrokerSide], reactor: Any, metrics: IMetrics, tracer: ITracer
+) -> list[Sink]:
+    """The sinks of the mode, each made or taken from its broker's side."""
+    makers: Mapping[str, Callable[[], list[Sink]]] = {
+        "webhook": lambda: [_webhook(settings, reactor, metrics, tracer)],
+        "broker": lambda: [side.sink for side in brokers],
+    }
+    return [sink for place in MODES[settings.events_mode] for sink in makers[place]()]
 
 
 def build_pipeline(
     settings: Settings,
-    sinks: Sequence[IEventSink],
+    sinks: Sequence[Sink],
     reactor: Any,
     metrics: IMetrics,
     strained: Callable[[bool], None] | None = None,
@@ -82,6 +96,7 @@ def build_pipeline(
         ),
         frozenset(EventType(name) for name in events.types),
         EventRecorder(settings.ops.recent_events) if settings.ops.recent_events else None,
+        sink_limits=BROKER_LIMITS,
         strained=strained,
     )
 

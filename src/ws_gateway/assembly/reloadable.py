@@ -9,7 +9,6 @@ from ws_gateway.auth.jwks import JwksKeys
 from ws_gateway.auth.keys import ReplaceableKeys
 from ws_gateway.config import Settings
 from ws_gateway.events.webhook import WebhookSink
-from ws_gateway.interfaces import IEventSink
 from ws_gateway.ops.log_routes import spare_below
 from ws_gateway.ops.logs import Threshold
 from ws_gateway.ops.reload import Taker
@@ -22,7 +21,7 @@ _log = Logger()
 
 def takers(
     keys: ReplaceableKeys | JwksKeys,
-    sinks: Sequence[IEventSink],
+    sinks: Sequence[object],
     api_keys: KeyRing,
     metrics_token: KeyRing,
     worth: Threshold,

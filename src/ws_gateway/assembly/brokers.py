@@ -1,0 +1,221 @@
+"""The brokers: what each brings to the node, built from the settings."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import IService
+
+from ws_gateway.brokers.rabbitmq.link import RabbitLink, endpoint_of
+from ws_gateway.brokers.rabbitmq.relay import RabbitRelay
+from ws_gateway.brokers.rabbitmq.source import RabbitSource, SourceRules
+from ws_gateway.brokers.redis.lengths import StreamLengths
+from ws_gateway.brokers.redis.link import RedisLink
+from ws_gateway.brokers.redis.presence import RedisPresence
+from ws_gateway.brokers.redis.producer import RedisProducer
+from ws_gateway.brokers.redis.relay import RedisRelay
+from ws_gateway.brokers.redis.source import ReadingRules, RedisSource
+from ws_gateway.brokers.redis.streams import OutboxStreams
+from ws_gateway.config import Settings
+from ws_gateway.domain.messages import Envelope
+from ws_gateway.domain.partitions import Partitions
+from ws_gateway.domain.registry import Registry
+from ws_gateway.domain.retry import Backoff
+from ws_gateway.dsn import RedisDsn
+from ws_gateway.events.limits import SinkLimits
+from ws_gateway.events.rabbitmq import RabbitSink
+from ws_gateway.events.redis import RedisSink
+from ws_gateway.interfaces import (
+    IEventSink,
+    IMetrics,
+    IPresenceStore,
+    IPublicationSource,
+    IReadiness,
+    IRelay,
+    IStreamSink,
+)
+from ws_gateway.presence.pace import pace_of
+from ws_gateway.presence.service import PresenceService
+
+__all__ = ["BROKERS", "BROKER_LIMITS", "BrokerSide", "Presence", "build_brokers", "build_presence"]
+
+_PROMPT = Backoff(0.1, 2.0)
+# A broker never refuses an event for good by failing on it: it is offered until it is taken.
+_NEVER_GIVEN_UP = 1_000_000_000
+
+BROKER_LIMITS: Mapping[str, SinkLimits] = {
+    "redis": SinkLimits(concurrency=64, attempts=_NEVER_GIVEN_UP, backoff=_PROMPT),
+    # Ten times its batch: as many messages as its window of unconfirmed ones.
+    "rabbitmq": SinkLimits(concurrency=10, attempts=_NEVER_GIVEN_UP, backoff=_PROMPT),
+}
+"""The pipeline's patience with brokers; webhooks have settings of their own."""
+
+
+@frozen
+class BrokerSide:
+    """What one broker brings.
+
+    :ivar sink: where its events go.
+    :ivar source: where publications come from.
+    :ivar relay: the way to all nodes.
+    :ivar readiness: what `/ready` asks.
+    :ivar below: what lives longer than all who use it.
+    """
+
+    sink: IEventSink | IStreamSink
+    source: IPublicationSource
+    relay: IRelay
+    readiness: Sequence[IReadiness]
+    below: Sequence[IService]
+
+
+@frozen
+class Presence:
+    """Who is connected to any node.
+
+    :ivar link: lives longer than the service.
+    :ivar service: keeps the store.
+    """
+
+    store: IPresenceStore
+    link: RedisLink
+    service: PresenceService
+
+
+@frozen
+class _Node:
+    """What every side is built from."""
+
+    settings: Settings
+    node_id: str
+    node_run: str
+    reactor: Any
+    metrics: IMetrics
+    partition: Callable[[Envelope], str | None]
+
+
+def _redis_link(
+    settings: Settings, dsn: RedisDsn, reactor: Any, metrics: IMetrics, purpose: str
+) -> RedisLink:
+    return RedisLink(
+        dsn,
+        reactor,
+        random.random,
+        metrics,
+        purpose,
+        settings.redis.ca_file,
+        settings.brokers.timeout_seconds,
+    )
+
+
+def _redis(node: _Node) -> BrokerSide | None:
+    settings, reactor, metrics = node.settings, node.reactor, node.metrics
+    redis, brokers = settings.redis, settings.brokers
+    if redis.dsn is None:
+        return None
+    # Events have a link of their own: a blocking read, or a crowd of publications, must not delay them.
+    events, commands, reading = (
+        _redis_link(settings, redis.dsn, reactor, metrics, purpose)
+        for purpose in ("events", "commands", "outbox")
+    )
+    streams = OutboxStreams(redis.outbox, redis.dead_letters, redis.maxlen)
+    sink = RedisSink(
+        RedisProducer(events, node.node_run, reactor, metrics, redis.maxlen),
+        redis.inbox,
+        redis.events,
+        node.partition,
+        metrics,
+    )
+    source = RedisSource(
+        reading,
+        commands,
+        streams,
+        node.node_run,
+        reactor,
+        random.random,
+        metrics,
+        ReadingRules(
+            answer_seconds=brokers.timeout_seconds,
+            canary_seconds=brokers.canary_seconds,
+            canary_patience=brokers.timeout_seconds,
+        ),
+    )
+    names = (redis.inbox, redis.events, redis.outbox, redis.dead_letters)
+    lengths = StreamLengths(commands, names, reactor, time.time, metrics)
+    return BrokerSide(sink, source, RedisRelay(commands, streams), [source], [events, commands, lengths])
+
+
+def _rabbitmq(node: _Node) -> BrokerSide | None:
+    settings, reactor, metrics = node.settings, node.reactor, node.metrics
+    rabbitmq, brokers = settings.rabbitmq, settings.brokers
+    dsn = rabbitmq.dsn
+    if dsn is None:
+        return None
+
+    def link(name: str) -> RabbitLink:
+        endpoint = endpoint_of(dsn, reactor, rabbitmq.ca_file)
+        return RabbitLink(dsn, endpoint, reactor, random.random, metrics, rabbitmq.heartbeat_seconds, name)
+
+    writing, reading = link("rabbitmq_writing"), link("rabbitmq_reading")
+    sink = RabbitSink(
+        writing,
+        reactor,
+        random.random,
+        metrics,
+        inbox_queue=rabbitmq.inbox_queue,
+        events_queue=rabbitmq.events_queue,
+        partition=node.partition,
+        confirm_seconds=brokers.timeout_seconds,
+    )
+    source = RabbitSource(
+        reading,
+        writing,
+        node.node_id,
+        node.node_run,
+        reactor,
+        random.random,
+        metrics,
+        rules=SourceRules(canary_seconds=brokers.canary_seconds, canary_patience=brokers.timeout_seconds),
+    )
+    relay = RabbitRelay(writing, reactor, random.random, patience=brokers.timeout_seconds)
+    return BrokerSide(sink, source, relay, [writing, sink, source], [writing])
+
+
+BROKERS: Mapping[str, Callable[[_Node], BrokerSide | None]] = {"redis": _redis, "rabbitmq": _rabbitmq}
+"""How each broker's side is made, if its address is set. The first one that is there relays."""
+
+
+def build_brokers(
+    settings: Settings, node_id: str, node_run: str, reactor: Any, metrics: IMetrics
+) -> list[BrokerSide]:
+    """The sides of the brokers that are in use; none where the mode needs none.
+
+    :param node_run: new at every start.
+    """
+    if not settings.uses_brokers:
+        return []
+    ordering = settings.ordering
+    partition: Callable[[Envelope], str | None] = lambda envelope: None  # noqa: E731  # one of two
+    if ordering.partition_mode == "suffix":
+        partition = Partitions(ordering.partition_max_len, ordering.partition_max_keys, metrics)
+    node = _Node(settings, node_id, node_run, reactor, metrics, partition)
+    return [side for make in BROKERS.values() if (side := make(node)) is not None]
+
+
+def build_presence(
+    settings: Settings, node_id: str, node_run: str, reactor: Any, registry: Registry, metrics: IMetrics
+) -> Presence | None:
+    """Presence in Redis; None where it is in this node's memory alone."""
+    dsn, presence = settings.presence_dsn, settings.presence
+    if dsn is None:
+        return None
+    link = _redis_link(settings, dsn, reactor, metrics, "presence")
+    store = RedisPresence(link, presence.prefix, node_id, node_run)
+    pace = pace_of(
+        presence.strategy, presence.ttl_seconds, presence.heartbeat_seconds, presence.grace_seconds
+    )
+    service = PresenceService(store, registry, reactor, pace, metrics)
+    link.subscribe(service.write_anew)
+    return Presence(store, link, service)
