@@ -35,6 +35,8 @@ class CoreTestCase(GatewayTestCase):
                 "WS_MODE": "core",
                 "EVENTS_MODE": None,
                 "NODE_ID": name,
+                # Brokers take longer to come back than a quiet client is left alone.
+                "WS_PING_INTERVAL_SECONDS": "0",
                 **self.broker.settings(),
                 **settings,
             }

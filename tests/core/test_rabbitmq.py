@@ -23,6 +23,8 @@ class RabbitTests(CoreSuite):
         super().tearDownClass()
 
     def make_broker(self) -> Broker:
+        if not self.server.running:
+            self.server.start()  # the test before failed while it was killed
         return RabbitBroker(self.server, own_name("core"))
 
 

@@ -24,6 +24,8 @@ class RedisTests(CoreSuite):
         super().tearDownClass()
 
     def make_broker(self) -> Broker:
+        if not self.server.running:
+            self.server.start()  # the test before failed while it was killed
         return RedisBroker(self.server, own_name("core"))
 
 

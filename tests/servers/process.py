@@ -74,6 +74,11 @@ class Server:
         """Everything that it said."""
         return (self.directory / "output").read_text(errors="replace")
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not killed since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, at the same place as before, and wait until it serves."""
         assert self._process is None, "it runs"
