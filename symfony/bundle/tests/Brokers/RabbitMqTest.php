@@ -92,7 +92,6 @@ final class RabbitMqTest extends TestCase
     {
         $publisher = new RabbitMqPublisher($this->amqp, "$this->own-out", 'key');
         $publisher->publish(['user:1'], 1);
-        // The broker ends the channel of who publishes to an exchange that is gone.
         self::broken($this->amqp);
         $publisher->publish(['user:1'], 2);
         $this->addToAssertionCount(1);
@@ -298,9 +297,8 @@ final class RabbitMqTest extends TestCase
      */
     private static function broken(PhpAmqplibClient $amqp): void
     {
-        $property = new \ReflectionProperty($amqp, 'connection');
-        $connection = $property->getValue($amqp);
-        $socket = $connection->getSocket();
+        $connection = (new \ReflectionProperty($amqp, 'connection'))->getValue($amqp);
+        $socket = $connection->getIO()->getSocket();
         stream_socket_shutdown($socket, \STREAM_SHUT_RDWR);
     }
 

@@ -67,7 +67,10 @@ final class ServicesTest extends ContainerCase
     {
         $deprecations = [];
         set_error_handler(static function (int $level, string $message) use (&$deprecations): bool {
-            $deprecations[] = $message;
+            // Debian's packages were not put there by Composer.
+            if (!str_contains($message, 'Composer Runtime API')) {
+                $deprecations[] = $message;
+            }
 
             return true;
         }, \E_USER_DEPRECATED | \E_DEPRECATED);
