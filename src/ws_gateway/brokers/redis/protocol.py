@@ -162,7 +162,7 @@ class Conversation(RedisProtocol):
             return
         self._bytes -= self._waiting.popleft()[1]
         self._oldest_since = self._clock.seconds()
-        if self._waiting:
+        if self._waiting and not self.reason:
             self._watch()
         if isinstance(reply, NoConnection):
             reply = BrokerDown(f"the connection to Redis was lost: {self.reason}")
