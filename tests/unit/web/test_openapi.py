@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.unit.web.harness import Gateway, WebTestCase, view
+from ws_gateway.errors import BrokerDown
+from ws_gateway.testing.presence import FakePlace, FakePresenceStore
+from ws_gateway.testing.relay import FakeRelay
 from ws_gateway.testing.web import FakeReadiness
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.json"
@@ -37,6 +40,21 @@ class OpenApiTests(WebTestCase):
                 for body in (None, b"{", {}, {"subjects": ["a"], "payload": 1}):
                     answer = self.gateway.ask(method, path + "?scope=node", body, key=key)
                     self.assertIn(str(answer.status), operation["responses"], f"{method} {path}")
+
+    def test_cluster(self) -> None:
+        """The same with a broker: there or not, relayed or not."""
+        for failure in (None, BrokerDown("down")):
+            place = FakePlace(failure=failure)
+            gateway = Gateway(
+                [view("c9", "u1")], relay=FakeRelay(failure=failure), presence=FakePresenceStore(place)
+            )
+            for path, method, operation in self.calls():
+                for body in (None, {"subjects": ["a"], "payload": 1}, {"user_id": "u1"}):
+                    answer = gateway.ask(method, path + "?scope=cluster&limit=5", body)
+                    self.assertIn(str(answer.status), operation["responses"], f"{method} {path}")
+                    if failure is None and b"relayed" in answer.body:
+                        schema = operation["responses"][str(answer.status)]["content"]["application/json"]
+                        self.assertEqual(set(answer.document), set(schema["schema"]["properties"]))
 
     def test_security(self) -> None:
         """What asks for a key is documented so, and what does not is open."""
