@@ -122,9 +122,9 @@ def make_application() -> Any:
 
     sinks: list[CountingSink] = []
 
-    def counting_sink(settings: Any, *_: object) -> CountingSink:
+    def counting_sink(settings: Any, *_: object) -> list[CountingSink]:
         sinks.append(CountingSink([settings.webhook.secret]))
-        return sinks[-1]
+        return sinks[-1:]
 
     vars(tap)["SINKS"] = {"webhook": counting_sink}
     options: Any = vars(tap)["Options"]()

@@ -23,7 +23,7 @@ from ws_gateway import __version__, options
 from ws_gateway.assembly.brokers import build_brokers, build_presence
 from ws_gateway.assembly.clients import build_admission, build_house
 from ws_gateway.assembly.console import build_console
-from ws_gateway.assembly.events import build_pipeline, build_sinks
+from ws_gateway.assembly.events import MODES, SINKS, build_pipeline
 from ws_gateway.assembly.keys import build_authenticator, keys_by_url
 from ws_gateway.assembly.operators import build_inspector, build_manhole, judge_manhole
 from ws_gateway.assembly.process import belong_to
@@ -103,7 +103,11 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
 
     # Inwards: from clients to the backend.
     brokers = build_brokers(settings, node_id, node_run, reactor, metrics)
-    sinks = build_sinks(settings, brokers, reactor, metrics, tracer)
+    sinks = [
+        sink
+        for place in MODES[settings.events_mode]
+        for sink in SINKS[place](settings, brokers, reactor, metrics, tracer)
+    ]
     wheel = Wheel(reactor)
     intake = Intake(wheel, lambda call: reactor.callLater(0, call), metrics)
     pipeline = build_pipeline(settings, sinks, reactor, metrics, intake.strained)

@@ -135,8 +135,13 @@ class TablesTests(OptionsTestCase):
 
     def test_every_mode_builds(self) -> None:
         """Each row builds a gateway, without touching the reactor."""
-        for mode in MODES:
-            environment = settings(EVENTS_MODE=mode, WEBHOOK_URL="http://127.0.0.1:9/events")
+        everything = {
+            "WEBHOOK_URL": "http://127.0.0.1:9/events",
+            "WS_REDIS_DSN": "redis://127.0.0.1:9",
+            "WS_RABBITMQ_DSN": "amqp://127.0.0.1:9",
+        }
+        for mode, place in ((mode, place) for mode in ("terminator", "core") for place in MODES):
+            environment = settings(WS_MODE=mode, EVENTS_MODE=place, **everything)
             clock = MemoryReactorClock()
             gateway = makeService(self.parsed(**environment), clock)
             verifyObject(IService, gateway)

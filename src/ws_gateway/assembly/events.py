@@ -19,7 +19,7 @@ from ws_gateway.events.recorder import EventRecorder
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
 from ws_gateway.interfaces import IEventSink, IMetrics, IStreamSink, ITracer
 
-__all__ = ["MODES", "Sink", "build_pipeline", "build_sinks"]
+__all__ = ["MODES", "SINKS", "Sink", "SinkMaker", "build_pipeline"]
 
 Sink = IEventSink | IStreamSink
 
@@ -49,16 +49,15 @@ MODES: Mapping[str, tuple[str, ...]] = {
 }
 """Where each `EVENTS_MODE` sends events."""
 
+SinkMaker = Callable[[Settings, Sequence[BrokerSide], Any, IMetrics, ITracer], Sequence[Sink]]
 
-def build_sinks(
-    settings: Settings, brokers: Sequence[BrokerSide], reactor: Any, metrics: IMetrics, tracer: ITracer
-) -> list[Sink]:
-    """The sinks of the mode, each made or taken from its broker's side."""
-    makers: Mapping[str, Callable[[], list[Sink]]] = {
-        "webhook": lambda: [_webhook(settings, reactor, metrics, tracer)],
-        "broker": lambda: [side.sink for side in brokers],
-    }
-    return [sink for place in MODES[settings.events_mode] for sink in makers[place]()]
+SINKS: Mapping[str, SinkMaker] = {
+    "webhook": lambda settings, brokers, reactor, metrics, tracer: [
+        _webhook(settings, reactor, metrics, tracer)
+    ],
+    "broker": lambda settings, brokers, reactor, metrics, tracer: [side.sink for side in brokers],
+}
+"""The sinks of each of these places."""
 
 
 def build_pipeline(

@@ -33,9 +33,10 @@ class TableTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.addCleanup(logging.root.setLevel, logging.root.level)
         self.keys = ReplaceableKeys(SecretKeys("old", ["HS256"]))
-        self.sink: Any = SINKS["webhook"](
-            reading(WEBHOOK_SECRET="old").settings, None, FakeMetrics(), UNTRACED
+        made: Any = SINKS["webhook"](
+            reading(WEBHOOK_SECRET="old").settings, [], None, FakeMetrics(), UNTRACED
         )
+        [self.sink] = made
         self.api_keys, self.metrics_token = KeyRing(["old"]), KeyRing(["old"])
         self.worth = Threshold(LogLevel.info)
         sinks = [FakeSink(), self.sink]
