@@ -1,13 +1,17 @@
 """docs/asyncapi.json says what the code's own tables say."""
 
+import json
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.asyncapi import DOCUMENT, AsyncApi
 from ws_gateway.domain import closing
+from ws_gateway.domain.codec import PublicationInvalid, decode_order, encode_kick, encode_publication
 from ws_gateway.domain.codec.protocol1 import CommandError
-from ws_gateway.domain.messages import DisconnectCause, EventType
+from ws_gateway.domain.messages import DisconnectCause, EventType, Kick, Publication
+
+EXAMPLE_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class AsyncApiTests(SynchronousTestCase):
@@ -28,7 +32,7 @@ class AsyncApiTests(SynchronousTestCase):
         used = {
             name
             for action in ("send", "receive")
-            for channel in ("client", "webhook")
+            for channel in ("client", "webhook", "outbox")
             for name in self.api.names(action, channel)
         }
         self.assertEqual(used, set(self.api.messages))
@@ -50,6 +54,31 @@ class AsyncApiTests(SynchronousTestCase):
         never_sent = {closing.NO_CODE, closing.ABNORMAL}
         violations = {1002, 1007}
         self.assertEqual(self.api.close_codes, (ours - never_sent) | violations | {1000})
+
+    def test_outbox(self) -> None:
+        """The gateway writes and reads in the outbox what is documented, and nothing else."""
+        publication = Publication(("a",), b"[1.10]", EXAMPLE_TRACE, frozenset({"c"}))
+        for written, name in (
+            (encode_publication(publication), "publication"),
+            (encode_kick(Kick(4001, "bye", "42", "c")), "kick"),
+        ):
+            self.assertEqual(self.api.faults(name, json.loads(written)), [])
+        for name, kind in (("publication", Publication), ("kick", Kick)):
+            self.assertGreater(len(self.api.examples(name)), 1)
+            for example in self.api.examples(name):
+                self.assertEqual(self.api.faults(name, example), [])
+                self.assertIsInstance(decode_order(json.dumps(example).encode()), kind)
+        for bad, name in (
+            ({"subjects": [], "payload": 1}, "publication"),
+            ({"subjects": ["a\nb"], "payload": 1}, "publication"),
+            ({"subjects": ["a"]}, "publication"),
+            ({"subjects": ["a"], "payload": 1, "op": "shout"}, "publication"),
+            ({"op": "disconnect"}, "kick"),
+            ({"op": "disconnect", "user_id": None}, "kick"),
+            ({"op": "disconnect", "user_id": "42", "code": 1000}, "kick"),
+        ):
+            self.assertTrue(self.api.faults(name, bad), bad)
+            self.assertRaises(PublicationInvalid, decode_order, json.dumps(bad).encode())
 
     def test_strict(self) -> None:
         """What the document does not name is a fault in the eyes of these tests."""
