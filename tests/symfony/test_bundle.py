@@ -1,7 +1,7 @@
-"""The Symfony bundle: its PHPUnit tests against real servers, its style, its package and the code in its README.
+"""The Symfony bundle: its PHPUnit tests against real servers, its style, its package and its README.
 
-One command for all of it: `python -m pytest tests/symfony/test_bundle.py`. Where PHP or a package of Debian's is
-missing, everything is skipped in one line that names it; with CI=true that is a failure.
+One command for all of it: `python -m pytest tests/symfony/test_bundle.py`. Where PHP or a package of Debian's
+is missing, everything is skipped in one line that names it; with CI=true that is a failure.
 """
 
 import json
@@ -19,9 +19,11 @@ from tests.servers.shared import shared_rabbit, shared_redis
 SYMFONY = Path(__file__).resolve().parents[2] / "symfony"
 BUNDLE = SYMFONY / "bundle"
 PACKAGES = (
-    "php8.2-cli php-curl php-mbstring php-xml php-symfony-framework-bundle php-symfony-http-client php-symfony-yaml"
-    " php-redis php-predis php-amqplib phpunit php-codesniffer composer"
+    "php8.2-cli php-curl php-mbstring php-xml php-symfony-framework-bundle php-symfony-http-client"
+    " php-symfony-yaml php-redis php-predis php-amqplib phpunit php-codesniffer composer"
 )
+
+LOAD = f"require {str(SYMFONY / 'autoload.php')!r};"
 
 
 def _missing() -> str | None:
@@ -32,7 +34,7 @@ def _missing() -> str | None:
     for module in ("curl", "json", "mbstring", "openssl", "pcntl", "posix", "redis"):
         if module not in modules:
             return f"the PHP extension {module}"
-    code = f"require {str(SYMFONY / 'autoload.php')!r};" + (
+    code = LOAD + (
         "foreach (['Predis\\Client', 'PhpAmqpLib\\Package', 'Symfony\\Component\\Yaml\\Yaml'] as $name)"
         " { if (!class_exists($name) && !interface_exists($name)) { echo $name; } }"
     )
@@ -142,7 +144,7 @@ def test_every_class_is_where_its_name_says() -> None:
 
 
 def test_the_readme_shows_code_that_php_understands(tmp_path: Path) -> None:
-    """Every PHP example is a file that could be saved as it stands, and uses nothing of the bundle that is not there."""
+    """Every PHP example is a file that could be saved as it stands, and names only what is there."""
     examples = re.findall(r"```php\n(.*?)```", (BUNDLE / "README.md").read_text(), re.S)
     assert len(examples) >= 6
     names = set()
@@ -153,15 +155,15 @@ def test_the_readme_shows_code_that_php_understands(tmp_path: Path) -> None:
         names |= set(re.findall(r"Snoke\\WsBundle\\[\w\\]+", example))
     assert len(names) > 4
     for name in sorted(names):
-        code = f"require {str(SYMFONY / 'autoload.php')!r}; exit((int) !(class_exists({name!r}) || interface_exists({name!r})));"
+        code = f"{LOAD} exit((int) !(class_exists({name!r}) || interface_exists({name!r})));"
         _run("php", "-r", code)
 
 
 def test_the_readme_names_every_key_of_the_configuration() -> None:
     """A key that works and is not explained is a key that nobody finds."""
     code = (
-        f"require {str(SYMFONY / 'autoload.php')!r};"
-        "$tree = (new Snoke\\WsBundle\\DependencyInjection\\Configuration())->getConfigTreeBuilder()->buildTree();"
+        f"{LOAD} use Snoke\\WsBundle\\DependencyInjection\\Configuration;"
+        "$tree = (new Configuration())->getConfigTreeBuilder()->buildTree();"
         "$walk = function ($node, $path) use (&$walk) {"
         "  if (!$node instanceof Symfony\\Component\\Config\\Definition\\ArrayNode) {"
         "    echo str_contains((string) $node->getInfo(), 'not used') ? '' : \"$path\\n\"; return; }"
