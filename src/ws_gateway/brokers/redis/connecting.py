@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from OpenSSL import crypto
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
@@ -82,6 +82,8 @@ class Way:
         factory.noisy = False
         try:
             return cast(Conversation, await endpoint.connect(factory))
+        except ConnectingCancelledError:
+            raise CancelledError from None
         except (ConnectError, OSError) as error:
             raise BrokerDown(f"cannot connect to {host}:{port}: {describe_loss(error)}") from None
 
