@@ -3,10 +3,10 @@
 | state | meaning | left by |
 |---|---|---|
 | RESTING | none is under way | the interval is over: one is sent -> UNDER_WAY |
-| UNDER_WAY | one is expected back | it comes, or the patience is over (`silent` is called) -> RESTING |
+| UNDER_WAY | one is expected back | it comes, it cannot be sent, or the patience is over -> RESTING |
 
-It finds what no error tells: a broker that does not answer, a connection that is dead though nobody
-closed it.
+When the patience is over `silent` is called. It finds what no error tells: a broker that does not answer, a
+connection that is dead though nobody closed it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ class Flight(Enum):
 
     UNSENT = "unsent"
     WRITTEN = "written"
-    REFUSED = "refused"
 
 
 class Canary:
@@ -79,6 +78,11 @@ class Canary:
         if self._timer is None:
             self._timer = self._clock.callLater(0, self._fly)
 
+    def hurry(self) -> None:
+        """Send the next one now: the way is open again."""
+        if self._flight is None and self._timer is not None and self._timer.active():
+            self._timer.reset(0)
+
     def stop(self) -> None:
         """Send nothing any more, expect nothing any more."""
         self._flight = None
@@ -120,17 +124,20 @@ class Canary:
     def _unwritten(self, failure: Failure, number: int) -> None:
         if number != self._number or self._flight is None:
             return
+        # Whoever sent it knows, and does what is to be done.
         if failure.check(BrokerRefused):
-            self._flight = Flight.REFUSED
             self.trouble = f"the broker refuses canaries: {failure.value}"
-        elif not failure.check(BrokerDown):
+        elif failure.check(BrokerDown):
+            self.trouble = f"no canary can be sent: {failure.value}"
+        else:
             _log.failure("a canary could not be sent", failure)
+        self._rest(self._interval)
 
     def _overdue(self) -> None:
         flight, seconds = self._flight, self._clock.seconds() - self._sent_at
         assert flight is not None
         self._rest(self._interval)
-        if flight is Flight.REFUSED or not self._expected():
+        if not self._expected():
             return
         self._last = seconds
         self._counts.canary_missed.inc()
