@@ -44,6 +44,24 @@ _DOTENV_HEAD = """\
 # Made from the code by `ws-gateway settings --env > .env.example`; edit the declarations, not this file.
 """
 
+_DOTENV_TAIL = """\
+
+# --- Containers in production ---
+# What docker-compose.prod.yaml asks for, beside the secrets and the key above; no setting of the gateway.
+# The name of this site, which leads to this machine.
+PUBLIC_HOST=
+# Who is told when a certificate is about to expire.
+ACME_EMAIL=
+# A random text that only Symfony knows.
+APP_SECRET=
+# What the calls of the demo application ask for.
+DEMO_API_KEY=
+# Core mode: the brokers' own, of letters and digits.
+#REDIS_PASSWORD=
+#RABBITMQ_USER=
+#RABBITMQ_PASSWORD=
+"""
+
 _INDENT = " " * 6
 
 
@@ -118,4 +136,5 @@ def dotenv() -> str:
                 lines.append(f"{declared.name}={declared.example}\n")
             else:
                 lines.append(f"#{declared.name}={declared.default or ''}\n")
+    lines.append(_DOTENV_TAIL)
     return "".join(lines)
