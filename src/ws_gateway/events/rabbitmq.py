@@ -19,10 +19,10 @@ At least once: an event whose confirm was lost is published again with the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -31,8 +31,8 @@ from ws_gateway.brokers.rabbitmq.link import RabbitLink
 from ws_gateway.brokers.rabbitmq.names import RabbitNames
 from ws_gateway.brokers.rabbitmq.publisher import Message, Outcome, Publisher
 from ws_gateway.brokers.rabbitmq.topology import Binding, Exchange, Item, Queue, establish
+from ws_gateway.brokers.rabbitmq.upkeep import Upkeep
 from ws_gateway.domain.messages import Envelope, EventType, Receipt
-from ws_gateway.domain.retry import Backoff
 from ws_gateway.errors import BrokerDown, EventFailed, EventRefused, TargetDown
 from ws_gateway.interfaces import IEventSink, IMetrics, IReadiness
 
@@ -46,7 +46,6 @@ _log = Logger()
 _NAMES = RabbitNames()
 _MESSAGE = EventType.MESSAGE_RECEIVED
 _RECEIPT = Receipt()
-_REPAIRS = Backoff(0.5, 15.0)
 
 Result = Receipt | Failure
 
@@ -79,26 +78,25 @@ class RabbitSink:
         confirm_seconds: float = 30.0,
     ) -> None:
         self._link = link
-        self._clock = clock
-        self._chance = chance
         self._names = names
         self._queues = {names.inbox: inbox_queue, names.events: events_queue}
         self._partition = partition
+        # Routing keys of partitions that the inbox queue is bound to, as far as we know.
         self._bound: set[str] = set()
-        # Exchanges that cannot be used, those that no queue is bound to, and everything else that is wrong.
-        self._unusable: dict[str, str] = {}
+        # Exchanges that no queue was bound to when we last heard of it.
         self._unrouted: dict[str, str] = {}
-        self._flaws: list[str] = []
-        self._repairs = 0
-        self._repair: IDelayedCall | None = None
-        self._repairing: Deferred[None] | None = None
         self._published = metrics.counter("broker_publish_total", "Events that a broker took.")
         self._unroutable = metrics.counter(
             "broker_unroutable_total", "Events that RabbitMQ took and no queue did."
         )
-        self._publisher = Publisher(
-            link, clock, chance, "events to RabbitMQ", self._declare, patience=confirm_seconds
-        )
+        purpose = "events to RabbitMQ"
+        items: list[Item] = []
+        for exchange, queue in self._queues.items():
+            items.append(Exchange(exchange))
+            if queue is not None:
+                items += [Queue(queue, as_it_is=True), Binding(queue, exchange, exchange)]
+        self._upkeep = Upkeep(link, clock, chance, purpose, items)
+        self._publisher = Publisher(link, clock, chance, purpose, self._prepare, patience=confirm_seconds)
         self._publisher.open()
 
     def settled(self) -> Deferred[None]:
@@ -107,7 +105,7 @@ class RabbitSink:
 
     def readiness(self) -> tuple[str, str, str]:
         name = "rabbitmq_events"
-        problems = [*self._unusable.values(), *self._unrouted.values(), *self._flaws]
+        problems = [*self._upkeep.wrong.values(), *self._unrouted.values()]
         if not self._publisher.is_up or (self._publisher.trouble and not problems):
             return name, "degraded", self._publisher.trouble or "not connected"
         if problems:
@@ -118,17 +116,13 @@ class RabbitSink:
         if not self._publisher.is_up:
             return succeed([self._down() for _ in envelopes])
         messages = [self._message(envelope) for envelope in envelopes]
-        if self._unusable or (self._partition is not _no_partition and not self._all_bound(messages)):
+        if self._upkeep.wrong or (self._partition is not _no_partition and not self._all_bound(messages)):
             return Deferred.fromCoroutine(self._deliver_some(messages))
         return self._publisher.publish(messages).addCallback(self._judge_all, messages)
 
     def close(self) -> Deferred[None]:
         self._publisher.close()
-        if self._repair is not None:
-            self._repair.cancel()
-            self._repair = None
-        if self._repairing is not None:
-            self._repairing.cancel()
+        self._upkeep.close()
         return succeed(None)
 
     def _message(self, envelope: Envelope) -> Message:
@@ -147,8 +141,10 @@ class RabbitSink:
 
     async def _deliver_some(self, messages: Sequence[Message]) -> list[Result]:
         """Deliver what can be: some exchange is not as it should be, or a partition is new."""
-        problems = await self._bind_new(messages)
-        verdicts = [self._unusable.get(message.exchange) or problems.get(message.key) for message in messages]
+        problems = {} if self._partition is _no_partition else await self._bind_new(messages)
+        wrong = self._upkeep.wrong
+        unusable = {item.name: why for item, why in wrong.items() if isinstance(item, Exchange)}
+        verdicts = [unusable.get(message.exchange) or problems.get(message.key) for message in messages]
         usable = [message for message, why in zip(messages, verdicts, strict=True) if why is None]
         outcomes = iter(await self._publisher.publish(usable))
         return [
@@ -177,7 +173,7 @@ class RabbitSink:
         self._bound |= new - problems.keys()
         if problems:
             # Its queue or its exchange may be gone.
-            self._plan_repair()
+            self._upkeep.again()
         return problems
 
     def _judge_all(self, outcomes: Sequence[Outcome], messages: Sequence[Message]) -> list[Result]:
@@ -204,54 +200,13 @@ class RabbitSink:
         if self._queues[message.exchange] is None:
             return EventRefused(detail)
         self._bound.clear()
-        self._plan_repair()
+        self._upkeep.again()
         return EventFailed(detail)
 
     def _down(self) -> Failure:
         return Failure(TargetDown(self._publisher.trouble or "the broker does not answer"))
 
-    async def _declare(self, wire: Wire) -> None:
+    async def _prepare(self, wire: Wire) -> None:
         """Have there what events need. What is not as it should be keeps nothing else from flowing."""
-        items: list[Item] = []
-        for exchange, queue in self._queues.items():
-            items.append(Exchange(exchange))
-            if queue is not None:
-                items += [Queue(queue, as_it_is=True), Binding(queue, exchange, exchange)]
-        wrong = await establish(wire, items)
-        before = (self._unusable, self._flaws)
-        self._unusable = {item.name: why for item, why in wrong.items() if isinstance(item, Exchange)}
-        self._flaws = [why for item, why in wrong.items() if not isinstance(item, Exchange)]
+        await self._upkeep.establish(wire)
         self._bound = {self._names.inbox}
-        if not wrong:
-            self._repairs = 0
-            return
-        if before != (self._unusable, self._flaws):
-            for why in wrong.values():
-                _log.warn("events to RabbitMQ: {detail}", detail=why)
-        self._plan_repair()
-
-    def _plan_repair(self) -> None:
-        if self._repair is None and self._repairing is None:
-            pause = _REPAIRS.delay(self._repairs, self._chance())
-            self._repairs += 1
-            self._repair = self._clock.callLater(pause, self._begin_repair)
-
-    def _begin_repair(self) -> None:
-        self._repair = None
-        wire = self._link.wire
-        if wire is None or not self._publisher.is_up:
-            # A new connection declares everything anyway.
-            return
-        repairing: Deferred[Any] = Deferred.fromCoroutine(self._declare(wire))
-        self._repairing = repairing
-        repairing.addCallbacks(self._repaired, self._not_repaired)
-
-    def _repaired(self, _: None) -> None:
-        self._repairing = None
-        if self._unusable or self._flaws:
-            self._plan_repair()
-
-    def _not_repaired(self, failure: Failure) -> None:
-        self._repairing = None
-        if self._publisher.is_up and not failure.check(BrokerDown):
-            _log.failure("exchanges and queues could not be declared again", failure)

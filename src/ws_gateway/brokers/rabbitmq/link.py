@@ -278,9 +278,9 @@ class RabbitLink(Service):
             self.trouble = f"no answer within {PATIENCE:.0f} s"
         else:
             self.trouble = sentence(cast("BaseException", failure.value))
+        self._rest()
         for guest in list(self._guests):
             guest.unreachable()
-        self._rest()
 
     def _ended(self, error: Exception) -> Exception:
         if self._pulse is not None:
