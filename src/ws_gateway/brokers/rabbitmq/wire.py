@@ -1,6 +1,6 @@
 """One connection to RabbitMQ and its channels, over pika's adapter for Twisted.
 
-This module alone touches what pika keeps for itself (`_impl` and three names of it), and it takes from the
+This module alone touches what pika keeps for itself (`_impl` and a few names of it), and it takes from the
 adapter what it does not do: it says why a connection could not be opened, a channel that is closed fails what
 was asked of it, an answer that nobody understands ends the connection and not the daemon, and a connection
 that is given up is cut, even when it has unsent bytes and a peer that reads none of them.
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from attrs import field, frozen
 from pika.adapters.twisted_connection import TwistedProtocolConnection, _TwistedConnectionAdapter
 from pika.channel import Channel as PikaChannel
 from pika.connection import Connection, ConnectionParameters
@@ -27,7 +28,7 @@ from twisted.python.failure import Failure
 from ws_gateway.brokers.rabbitmq.trouble import Lost, refusal
 from ws_gateway.dsn import AmqpDsn
 
-__all__ = ["Channel", "Delivered", "Wire"]
+__all__ = ["Channel", "Delivered", "Delivery", "Wire"]
 
 _log = Logger()
 
@@ -37,6 +38,20 @@ for _name in ("channel", "close", "data_received", "connection_lost", "_output_m
 
 Delivered = Callable[[int, str, str | None, bytes], None]
 """Called with each message: delivery tag, routing key, message_id, body."""
+
+
+@frozen
+class Delivery:
+    """A message with all that a consumer may want to know of it.
+
+    :ivar again: whether it was brought to somebody before.
+    """
+
+    tag: int
+    message_id: str | None
+    body: bytes = field(repr=False)
+    again: bool
+
 
 Confirmed = Callable[[int, bool, bool], None]
 """Called with each confirm: delivery tag, whether it stands for all before it, and whether it is good."""
@@ -100,14 +115,30 @@ class Channel:
         def arrived(_raw: Any, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
             delivered(method.delivery_tag, method.routing_key, properties.message_id, body)
 
+        await self._consume(queue, prefetch, arrived, cancelled)
+
+    async def receive(
+        self, queue: str, prefetch: int, delivered: Callable[[Delivery], None], cancelled: Callable[[], None]
+    ) -> None:
+        """Consume a queue, as consume() does."""
+
+        def arrived(_raw: Any, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+            delivered(Delivery(method.delivery_tag, properties.message_id, body, method.redelivered))
+
+        await self._consume(queue, prefetch, arrived, cancelled)
+
+    async def _consume(
+        self, queue: str, prefetch: int, arrived: Callable[..., None], cancelled: Callable[[], None]
+    ) -> None:
         self._raw.add_on_cancel_callback(lambda _frame: cancelled())
         await self._ask(self._raw.basic_qos, prefetch_count=prefetch)
         await self._ask(self._raw.basic_consume, queue, arrived)
 
-    def ack(self, tag: int) -> None:
-        """Acknowledge everything up to a tag. Nothing happens on a closed channel: its tags mean nothing."""
+    def ack(self, tag: int, multiple: bool = True) -> None:
+        """Acknowledge everything up to a tag, or that one alone. Nothing happens on a closed channel: its
+        tags mean nothing."""
         if self.closed_by is None and self._raw.is_open:
-            self._raw.basic_ack(tag, multiple=True)
+            self._raw.basic_ack(tag, multiple=multiple)
 
     def close(self) -> None:
         """Close it soon; idempotent."""
@@ -247,8 +278,12 @@ class Wire(TwistedProtocolConnection):
             self.abort("the gateway failed on an answer")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        # What the broker said when it closed the connection; pika would forget it.
+        self._reason = self._reason or self._impl._error
+        if self._reason is None and not self.opened.called:
+            self._reason = Lost("it closed the connection before that was open")
         # pika tells all channels first, then one of the two methods below.
-        self._impl.connection_lost(reason)
+        self._impl.connection_lost(reason if self._reason is None else Failure(self._reason))
         error = self._reason or Lost("the connection was lost")
         if not self.opened.called:
             self.opened.errback(error)
