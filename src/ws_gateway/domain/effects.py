@@ -6,6 +6,7 @@ from ws_gateway.domain import codec
 from ws_gateway.domain.closing import Closing
 from ws_gateway.domain.messages import Event
 from ws_gateway.domain.outgoing import text_frame
+from ws_gateway.domain.values import often
 
 __all__ = [
     "DROP",
@@ -31,7 +32,7 @@ class Send:
     frame: bytes
 
 
-@frozen
+@often
 class Emit:
     """Tell the backend."""
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ws_gateway.domain.values import often
+
 __all__ = [
     "Connected",
     "ConnectionFacts",
@@ -133,7 +135,7 @@ class Connected:
     type = EventType.CONNECTED
 
 
-@frozen
+@often
 class MessageReceived:
     """A client sent something that the gateway does not answer itself.
 
@@ -174,7 +176,7 @@ class Disconnected:
 Event = Connected | MessageReceived | Disconnected
 
 
-@frozen
+@often
 class Envelope:
     """An event on its way to a sink: stamped, encoded once, the same bytes in every retry and on every sink.
 

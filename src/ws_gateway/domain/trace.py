@@ -30,8 +30,8 @@ def valid_traceparent(value: Any) -> str | None:
 
 def message_traceparent(message: Mapping[str, Any]) -> str | None:
     """The message's own traceparent: at its top level, else in `meta`."""
-    own = valid_traceparent(message.get("traceparent"))
-    if own is not None:
-        return own
+    own = message.get("traceparent")
+    if own is not None and valid_traceparent(own) is not None:
+        return own  # type: ignore[no-any-return]
     meta = message.get("meta")
     return valid_traceparent(meta.get("traceparent")) if type(meta) is dict else None
