@@ -31,10 +31,14 @@ _MESSAGE = EventType.MESSAGE_RECEIVED
 
 
 class QueueBounds:
-    """Counts bytes against a bound."""
+    """Counts bytes against a bound.
+
+    :ivar max_bytes: the bound for messages; the others may go past it by the reserve.
+    :ivar strain: from where on clients are to be slowed down.
+    """
 
     def __init__(self, limits: PipelineLimits) -> None:
-        self._max_bytes = limits.max_bytes
+        self.max_bytes = limits.max_bytes
         self._max_bytes_reserve = int(limits.max_bytes * (1 + limits.reserve))
         self._max_per_key = limits.max_per_key
         self._max_per_key_reserve = limits.max_per_key + max(1, int(limits.max_per_key * limits.reserve))
@@ -44,11 +48,11 @@ class QueueBounds:
     @property
     def fullness(self) -> float:
         """0 for nothing, 1 at the bound for messages."""
-        return self.bytes / self._max_bytes
+        return self.bytes / self.max_bytes
 
     def bytes_allowed(self, event_type: EventType) -> int:
         """How many bytes may wait when an event of this type has been taken."""
-        return self._max_bytes if event_type is _MESSAGE else self._max_bytes_reserve
+        return self.max_bytes if event_type is _MESSAGE else self._max_bytes_reserve
 
     def events_allowed(self, event_type: EventType) -> int:
         """How many events of its key may wait when an event of this type has been taken."""

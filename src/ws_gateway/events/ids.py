@@ -13,16 +13,18 @@ from collections.abc import Callable
 __all__ = ["EventIds"]
 
 _TAIL_BITS = 74
-_LOW_BITS = 62
+_LOW_BITS = 48
 _LOW_MASK = (1 << _LOW_BITS) - 1
+_MIDDLE_BITS = 14
+_MIDDLE_MASK = (1 << _MIDDLE_BITS) - 1
 _VARIANT = 0x8000
-_NODE_BITS = 48
-_NODE_MASK = (1 << _NODE_BITS) - 1
 _STEP_BITS = 32
 
 
 class EventIds:
     """Makes event ids; call it for the next one.
+
+    All but the last of the five groups stay the same for thousands of ids.
 
     :param random_bits: a source like `random.Random().getrandbits`. The ids are no secrets.
     :param wall_ms: Unix milliseconds.
@@ -32,28 +34,36 @@ class EventIds:
         self._random_bits = random_bits
         self._wall_ms = wall_ms
         self._ms = -1
-        self._prefix = ""
-        self._tail = 0
+        self._head = ""
+        self._high = 0
+        self._low = 0
 
     def __call__(self) -> str:
         ms = self._wall_ms()
         if ms > self._ms:
             self._begin(ms)
         else:
-            self._tail += 1 + self._random_bits(_STEP_BITS)
-            if self._tail >> _TAIL_BITS:
-                self._begin(self._ms + 1)
-        tail = self._tail
-        low = tail & _LOW_MASK
-        return "%s7%03x-%04x-%012x" % (  # noqa: UP031 - twice as fast as an f-string with four formats
-            self._prefix,
-            tail >> _LOW_BITS,
-            low >> _NODE_BITS | _VARIANT,
-            low & _NODE_MASK,
-        )
+            self._low += 1 + self._random_bits(_STEP_BITS)
+            if self._low >> _LOW_BITS:
+                self._carry()
+        return "%s%012x" % (self._head, self._low)  # noqa: UP031 - faster than an f-string with a format
 
     def _begin(self, ms: int) -> None:
         self._ms = ms
-        self._prefix = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-"
         # The highest bit stays clear: millions of steps fit before the tail runs over.
-        self._tail = self._random_bits(_TAIL_BITS - 1)
+        tail = self._random_bits(_TAIL_BITS - 1)
+        self._high, self._low = tail >> _LOW_BITS, tail & _LOW_MASK
+        self._write_head()
+
+    def _carry(self) -> None:
+        self._low &= _LOW_MASK
+        self._high += 1
+        if self._high >> (_TAIL_BITS - _LOW_BITS):
+            self._begin(self._ms + 1)
+        else:
+            self._write_head()
+
+    def _write_head(self) -> None:
+        ms, high = self._ms, self._high
+        middle = high & _MIDDLE_MASK | _VARIANT
+        self._head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{high >> _MIDDLE_BITS:03x}-{middle:04x}-"

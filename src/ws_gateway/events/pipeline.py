@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ws_gateway.domain.messages import Envelope, Event, EventType, MessageReceived
+from ws_gateway.domain.messages import Envelope, Event, EventType
 from ws_gateway.domain.views import RecordedEvent, SinkView
 from ws_gateway.events.bounds import EVENT_OVERHEAD, Drop, Drops, QueueBounds
 from ws_gateway.events.dead_letters import DeadLetter, DeadLetters
@@ -32,6 +32,8 @@ from ws_gateway.interfaces import IEventEmitter, IEventSink, IMetrics, IReadines
 __all__ = ["EventPipeline"]
 
 _log = Logger()
+
+_MESSAGE = EventType.MESSAGE_RECEIVED
 
 # Past this part of the bound the node asks for no new clients.
 _FAILED_ABOVE = 0.8
@@ -96,6 +98,8 @@ class EventPipeline(Service):
             self._destinations.append(
                 self._destination(sink, patience.get(sink.name, limits), clock, random, metrics)
             )
+        self._sinks = len(self._destinations)
+        self._puts = [destination.put for destination in self._destinations]
         # The others always have room.
         self._bounded_by_key = [d for d in self._destinations if isinstance(d, KeyedDestination)]
         self._waiting: dict[Waiting, None] = {}
@@ -163,10 +167,10 @@ class EventPipeline(Service):
                 self._recorder.record(event, NOT_SENT, self._wall_ms())
             self._tell(accepted)
             return
-        connection_id = event.facts.connection_id
         if self._stopped:
             self._drop(event, Drop.STOPPED, accepted)
             return
+        key = connection_id = event.facts.connection_id
         try:
             event_id = self._ids()
             occurred_at_ms = self._wall_ms()
@@ -175,29 +179,26 @@ class EventPipeline(Service):
             _log.failure("event of connection {connection_id} has no wire form", connection_id=connection_id)
             self._drop(event, Drop.NOT_ENCODABLE, accepted)
             return
-        key = connection_id
-        if isinstance(event, MessageReceived) and event.ordering_key:
-            key = event.ordering_key
+        if event_type is _MESSAGE:
+            key = event.ordering_key or connection_id  # type: ignore[union-attr]
         bounds = self._bounds
         size = len(body) + EVENT_OVERHEAD
-        if bounds.bytes + size > bounds.bytes_allowed(event_type):
+        total = bounds.bytes + size
+        if total > bounds.max_bytes and total > bounds.bytes_allowed(event_type):
             self._drop(event, Drop.QUEUE_FULL, accepted)
             return
-        if self._bounded_by_key:
-            allowed = bounds.events_allowed(event_type)
-            for bounded in self._bounded_by_key:
-                if not bounded.has_room(key, allowed):
-                    self._drop(event, Drop.KEY_FULL, accepted)
-                    return
-        bounds.bytes += size
-        self._number += 1
+        if self._bounded_by_key and not self._has_room(key, event_type):
+            self._drop(event, Drop.KEY_FULL, accepted)
+            return
+        bounds.bytes = total
+        number = self._number = self._number + 1
         envelope = Envelope(event_id, event_type, connection_id, key, body, occurred_at_ms, event.traceparent)
-        waiting = Waiting(self._number, envelope, size, len(self._destinations), accepted)
+        waiting = Waiting(number, envelope, size, self._sinks, accepted)
         self._waiting[waiting] = None
         if self._recorder is not None:
-            self._recorder.record(event, TAKEN, occurred_at_ms, event_id, self._number)
-        for destination in self._destinations:
-            destination.put(waiting)
+            self._recorder.record(event, TAKEN, occurred_at_ms, event_id, number)
+        for put in self._puts:
+            put(waiting)
         if bounds.bytes > self._mark:
             self._judge_strain()
 
@@ -256,6 +257,10 @@ class EventPipeline(Service):
             return StreamDestination(sink, limits, clock, self._wall_ms, random, done, turned, metrics)
         letters = self._dead_letters
         return KeyedDestination(sink, limits, clock, self._wall_ms, random, letters, done, turned, metrics)
+
+    def _has_room(self, key: str, event_type: EventType) -> bool:
+        allowed = self._bounds.events_allowed(event_type)
+        return all(destination.has_room(key, allowed) for destination in self._bounded_by_key)
 
     def _sink_is_done(self, settled: Sequence[Waiting]) -> None:
         over = []

@@ -97,7 +97,7 @@ class StreamDestination:
         self._down: dict[str, Line] = {}
         self._ready: deque[Line] = deque()
         self._in_flight = 0
-        self._waiting = 0
+        self._offered = 0
         self._pumping = False
         self._stopped = False
         self._hastened_until = float("-inf")
@@ -130,7 +130,10 @@ class StreamDestination:
         """See Destination."""
         states = [line.health.state for line in self._down.values() if line.health is not None]
         state = states[0] if states else Target.UP
-        return SinkView(self._sink.name, self._waiting, self._in_flight, state.value, self._detail)
+        waiting = self._offered
+        for line in self._lines.values():
+            waiting += len(line.waiting) + sum(len(run) for run in line.failed)
+        return SinkView(self._sink.name, waiting, self._in_flight, state.value, self._detail)
 
     def has_room(self, key: str, allowed: int) -> bool:
         """See Destination: there are no lines of keys that could be full."""
@@ -138,7 +141,6 @@ class StreamDestination:
 
     def put(self, waiting: Waiting) -> None:
         """See Destination."""
-        self._waiting += 1
         stream = self._stream_of(waiting.envelope)
         line = self._lines.get(stream)
         if line is None:
@@ -226,6 +228,7 @@ class StreamDestination:
             line.health.probe_left()
         line.under_way += 1
         self._in_flight += 1
+        self._offered += len(run)
         try:
             answer = self._sink.append(line.stream, [waiting.envelope for waiting in run])
         except Exception:
@@ -239,11 +242,9 @@ class StreamDestination:
     # What comes back.
 
     def _taken(self, _: Any, line: Line, run: list[Waiting], probe: bool) -> None:
-        self._in_flight -= 1
-        line.under_way -= 1
+        self._ended(line, run)
         if self._stopped:
             return
-        self._waiting -= len(run)
         self._instruments.taken(len(run), run[0].envelope.occurred_at_ms, self._wall_ms())
         if probe:
             self._is_back(line)
@@ -253,8 +254,7 @@ class StreamDestination:
         self._pump()
 
     def _failed(self, failure: Failure, line: Line, run: list[Waiting], probe: bool) -> None:
-        self._in_flight -= 1
-        line.under_way -= 1
+        self._ended(line, run)
         if self._stopped:
             return
         error = failure.value
@@ -278,6 +278,11 @@ class StreamDestination:
         line.health.target_down(probe, error.detail, error.retry_after)
         self._settle(line)
         self._pump()
+
+    def _ended(self, line: Line, run: list[Waiting]) -> None:
+        self._in_flight -= 1
+        self._offered -= len(run)
+        line.under_way -= 1
 
     def _settle(self, line: Line) -> None:
         """Put back what failed, in its old order, when nothing is under way any more."""

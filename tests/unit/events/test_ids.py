@@ -53,11 +53,18 @@ class EventIdsTests(SynchronousTestCase):
         """When no random number is left in a millisecond, the next one is borrowed."""
         ids = EventIds(lambda bits: (1 << bits) - 1, lambda: 5)
         first = ids()
-        ids._tail = (1 << 74) - 2
+        ids._high, ids._low = (1 << 26) - 1, (1 << 48) - 2
         second = ids()
         self.assertEqual(uuid.UUID(second).int >> 80, 6)
         self.assertLess(first, second)
         self.assertEqual(uuid.UUID(second).version, 7)
+
+    def test_last_group_runs_over(self) -> None:
+        """The groups before the last one are counted on when it is full."""
+        ids = EventIds(lambda bits: (1 << bits) - 1, lambda: 5)
+        ids()
+        ids._high, ids._low = 0x3FFF, (1 << 48) - 2
+        self.assertEqual(ids(), "00000000-0005-7001-8000-0000fffffffe")
 
     def test_processes_differ(self) -> None:
         """Two processes in the same millisecond make different ids."""
