@@ -1,4 +1,4 @@
-"""The bundle's HTTP side against the real gateway: publications, presence, disconnects, tokens, signatures."""
+"""The bundle's HTTP side against the real gateway: publications, presence, tokens, signatures."""
 
 import json
 import os
@@ -30,7 +30,10 @@ $assembly = new Snoke\\WsBundle\\Assembly(
     new Snoke\\WsBundle\\Amqp\\AmqpConnections(),
     new Snoke\\WsBundle\\Service\\TracingService()
 );
-$publisher = fn () => $assembly->websocketPublisher($assembly->httpPublisher(), $assembly->subjectKeyResolver());
+$publisher = fn () => $assembly->websocketPublisher(
+    $assembly->httpPublisher(),
+    $assembly->subjectKeyResolver()
+);
 $presence = fn () => $assembly->httpPresence();
 """
 
@@ -157,9 +160,11 @@ class SignatureTests(unittest.TestCase):
     def test_both_forms_of_every_kind_of_secret(self) -> None:
         """Plain and whsec_ secrets; the current and the previous one."""
         code = (
-            "(function () use ($given) { $v = new Snoke\\WsBundle\\Webhook\\SignatureVerifier($given['secrets']);"
-            " try { $v->verify($given['body'], new Symfony\\Component\\HttpFoundation\\HeaderBag($given['headers']));"
-            " return 'fits'; } catch (Snoke\\WsBundle\\Webhook\\SignatureInvalid $e) { return $e->word; } })()"
+            "(function () use ($given) {"
+            " $verifier = new Snoke\\WsBundle\\Webhook\\SignatureVerifier($given['secrets']);"
+            " $headers = new Symfony\\Component\\HttpFoundation\\HeaderBag($given['headers']);"
+            " try { $verifier->verify($given['body'], $headers); return 'fits'; }"
+            " catch (Snoke\\WsBundle\\Webhook\\SignatureInvalid $invalid) { return $invalid->word; } })()"
         )
         body = '{"type":"connected","n":"ö"}'
         standard = "whsec_" + b64encode(b"thirty-two bytes of the standard").decode()

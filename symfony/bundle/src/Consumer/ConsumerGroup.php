@@ -28,19 +28,19 @@ final class ConsumerGroup
      *
      * @param bool $makeStream whether the stream is made, too
      *
-     * @return bool false if there is no such stream
+     * @return bool|null whether it was made now; null if there is no such stream
      */
-    public function ensure(string $stream, string $start, bool $makeStream): bool
+    public function ensure(string $stream, string $start, bool $makeStream): ?bool
     {
         $arguments = ['CREATE', $stream, $this->group, $start, ...($makeStream ? ['MKSTREAM'] : [])];
         try {
             $this->redis->call('XGROUP', ...$arguments);
         } catch (RedisRefused $error) {
             if (str_starts_with($error->getMessage(), 'BUSYGROUP')) {
-                return true;
+                return false;
             }
             if (!$makeStream && str_contains($error->getMessage(), 'requires the key to exist')) {
-                return false;
+                return null;
             }
             throw $error;
         }

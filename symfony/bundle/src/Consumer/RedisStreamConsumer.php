@@ -29,7 +29,9 @@ final class RedisStreamConsumer implements ConsumesEvents
     private array $streams = [];
 
     private bool $ready = false;
-    private bool $discovered = false;
+    /** Where a group begins in a stream that it does not know. */
+    private string $start;
+
     private float $discoverAt = 0.0;
     private float $claimAt = 0.0;
 
@@ -42,6 +44,7 @@ final class RedisStreamConsumer implements ConsumesEvents
         private readonly EventDelivery $delivery,
         private readonly bool $ownName = true
     ) {
+        $this->start = 'newest' === $settings->start ? '$' : '0';
         $this->group = new ConsumerGroup($redis, $settings->group, $settings->name);
     }
 
@@ -106,25 +109,25 @@ final class RedisStreamConsumer implements ConsumesEvents
     private function prepare(LoggerInterface $logger): void
     {
         $base = array_values(array_unique([$this->settings->eventsStream, $this->settings->inboxStream]));
+        $new = true;
         foreach ($base as $stream) {
-            // A stream that is deleted later is read from its new beginning.
-            $this->group->ensure($stream, $this->discovered ? '0' : $this->start(), true);
+            $new = $this->group->ensure($stream, $this->start, true) && $new;
+        }
+        if (!$new) {
+            // Where the group is known, whatever it does not know yet has come since.
+            $this->start = '0';
         }
         $this->streams = $base;
         if ($this->settings->partitioned) {
             $this->discover($logger);
         }
-        $this->discovered = true;
+        // A stream that appears or is deleted later is read from its beginning.
+        $this->start = '0';
         $logger->info('Reading {streams} as {consumer} of the group {group}.', [
             'streams' => implode(', ', $this->streams),
             'consumer' => $this->settings->name,
             'group' => $this->settings->group,
         ]);
-    }
-
-    private function start(): string
-    {
-        return 'newest' === $this->settings->start ? '$' : '0';
     }
 
     /**
@@ -137,7 +140,7 @@ final class RedisStreamConsumer implements ConsumesEvents
             if (\in_array($stream, [...$this->streams, ...$others], true) || !$this->group->isStream($stream)) {
                 continue;
             }
-            if ($this->group->ensure($stream, $this->discovered ? '0' : $this->start(), false)) {
+            if (null !== $this->group->ensure($stream, $this->start, false)) {
                 $this->streams[] = $stream;
                 $logger->debug('There is another partition: {stream}', ['stream' => $stream]);
             }

@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Snoke\WsBundle\Tests\Brokers;
 
+use Symfony\Component\Filesystem\Filesystem;
+
 /**
  * `ws:consume` as a process of its own.
  */
@@ -16,6 +18,7 @@ final class ConsumerProcess
 
     public readonly string $handled;
     private readonly string $log;
+    private readonly int $pid;
     private ?int $code = null;
 
     /**
@@ -41,6 +44,7 @@ final class ConsumerProcess
         );
         \assert(\is_resource($process));
         $this->process = $process;
+        $this->pid = proc_get_status($process)['pid'];
     }
 
     /**
@@ -105,6 +109,8 @@ final class ConsumerProcess
         }
         proc_close($this->process);
         array_map('unlink', [$this->handled, $this->log]);
+        // One that was killed could not clear its container away.
+        (new Filesystem())->remove(sys_get_temp_dir() . "/snoke-ws-$this->pid");
     }
 
     private function running(): bool

@@ -208,6 +208,20 @@ final class RedisConsumerTest extends RedisCase
         self::assertContains('c', $this->handled());
     }
 
+    /**
+     * Only what was there before the group's first start is skipped.
+     */
+    public function testAPartitionThatCameWhileNobodyReadIsReadFromItsBeginning(): void
+    {
+        $settings = $this->settings(['partitioned' => true, 'start' => 'newest']);
+        $this->add('inbox.room:1', Documents::message(['event_id' => 'old']));
+        $this->consume(new Stop(0, 0.3), settings: $settings);
+        $this->add('inbox.room:1', Documents::message(['event_id' => 'a']));
+        $this->add('inbox.room:2', Documents::message(['event_id' => 'b']));
+        $this->consume(new Stop(2), settings: $settings);
+        self::assertEqualsCanonicalizing(['a', 'b'], $this->handled());
+    }
+
     public function testAStreamThatIsDeletedIsReadFromItsNewBeginning(): void
     {
         $stop = new Stop();

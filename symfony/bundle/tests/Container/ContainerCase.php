@@ -35,7 +35,7 @@ abstract class ContainerCase extends TestCase
         }
         foreach ($this->kernels as $kernel) {
             $kernel->shutdown();
-            (new Filesystem())->remove($kernel->directory());
+            (new Filesystem())->remove(\dirname($kernel->directory()));
         }
         $this->kernels = [];
         // Symfony's error handler stays behind a booted kernel.

@@ -63,6 +63,23 @@ final class HttpTest extends TestCase
         self::assertStringNotContainsString('traceparent', $this->requests[2][2]['body']);
     }
 
+    /**
+     * With a stand-in for open-telemetry/api, which Debian does not have.
+     */
+    public function testTheSpanOfOpenTelemetryCountsFirstWhereItIsWanted(): void
+    {
+        if (!class_exists(\OpenTelemetry\API\Trace\Propagation\TraceContextPropagator::class)) {
+            self::assertFalse((new TracingService(true))->isEnabled());
+            eval('namespace OpenTelemetry\API\Trace\Propagation; class TraceContextPropagator {'
+                . ' public static function getInstance(): self { return new self(); }'
+                . ' public function inject(array &$carrier): void { $carrier["traceparent"] = "00-o-t-01"; } }');
+        }
+        $wanted = new TracingService(true);
+        self::assertSame('00-o-t-01', $wanted->within('00-a-b-01', $wanted->currentTraceparent(...)));
+        $unwanted = new TracingService();
+        self::assertSame('00-a-b-01', $unwanted->within('00-a-b-01', $unwanted->currentTraceparent(...)));
+    }
+
     public function testManyPublicationsAreFewRequests(): void
     {
         $publisher = $this->publisher(static function (string $method, string $url, array $options): MockResponse {
