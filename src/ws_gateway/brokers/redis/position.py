@@ -15,7 +15,7 @@ trimming can only be guessed.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
@@ -29,6 +29,8 @@ __all__ = ["Loss", "LossReason", "StreamPosition"]
 
 # Of so many batches every id is remembered: the end that a stream may lose without our reading twice.
 _BATCHES = 64
+# New entries between those that we know are few: clocks differ by little.
+_TRIES = 100
 
 
 class LossReason(StrEnum):
@@ -116,26 +118,35 @@ class StreamPosition:
     async def _find(self, link: RedisLink, info: StreamInfo) -> Loss | None:
         """The stream is not what it was. Is it what it was some time ago?"""
         assert self.last is not None
-        known = sorted({entry for batch in self._read for entry in batch})
-        before = known[: bisect_right(known, info.last)]
-        if not await self._is_the_same(link, info, before):
-            return self._begin_again()
+        newest = await self._newest_known(link, info.last)
+        if newest is None:
+            if info.first is None or info.first != self._first:
+                return self._begin_again()
+            # It ends before everything that we read, so all of it is older.
+            newest = info.last
         former = self.last
-        self._begin_at(before[-1] if before else info.last, None)
-        if self.last == info.last:
-            self._number = info.added
-        if self.last == former:
+        self._begin_at(newest, info.added if newest == info.last else None)
+        if newest == former:
             return None
         return Loss(LossReason.AHEAD, "the stream lost entries that had been read already")
 
-    async def _is_the_same(self, link: RedisLink, info: StreamInfo, before: Sequence[EntryId]) -> bool:
-        """Whether a stream holds anything that we know."""
-        if info.first is not None and (info.first == self._first or info.first in before):
-            return True
-        if not before:
-            return False
-        entries = await link.run("XREVRANGE", self._stream, show_id(before[-1]), "-", "COUNT", 1)
-        return bool(entries) and parse_id(entries[0][0]) in before
+    async def _newest_known(self, link: RedisLink, bound: EntryId) -> EntryId | None:
+        """The newest entry of the stream that was read, or None.
+
+        What we read may be gone, and what is there may be new, with ids between those that we know.
+        """
+        known = sorted({entry for batch in self._read for entry in batch})
+        for _ in range(_TRIES):
+            at = bisect_right(known, bound)
+            if not at:
+                return None
+            entries = await link.run("XREVRANGE", self._stream, show_id(known[at - 1]), "-", "COUNT", 1)
+            if not entries:
+                return None
+            bound = parse_id(entries[0][0])
+            if known[bisect_left(known, bound)] == bound:
+                return bound
+        return None
 
     def _begin_at(self, last: EntryId, number: int | None) -> None:
         self.last, self._number = last, number
