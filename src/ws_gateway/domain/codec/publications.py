@@ -95,17 +95,20 @@ def plain_publication(body: bytes) -> Publication | None:
     try:
         # What stands around the payload is known, so if it is one JSON value, the whole is JSON, too.
         orjson.loads(payload)
-        names = _BETWEEN.split(head[1][1:-1].decode("utf-8"))
+        named = head[1][1:-1].decode("utf-8")
     except ValueError:
         return None
+    names = _BETWEEN.split(named) if '"' in named else [named]
     if (
         payload[0] in _BLANKS
         or payload[-1] in _BLANKS
         or payload.count(b"[") + payload.count(b"{") > MAX_PLAIN_BRACKETS
         or len(names) > MAX_SUBJECTS
-        or any(subject_problem(name, MAX_PUBLISHED_SUBJECT_BYTES) for name in names)
     ):
         return None
+    for name in names:
+        if subject_problem(name, MAX_PUBLISHED_SUBJECT_BYTES) is not None:
+            return None
     return Publication(tuple(names if len(names) == 1 else dict.fromkeys(names)), payload, traceparent)
 
 
