@@ -278,13 +278,15 @@ class Publisher:
         """Give up what has waited too long for its confirm. One that comes later is passed over."""
         self._timer = None
         due = self._time() - self._patience
-        for tag in [tag for tag, entry in self._sent.items() if entry.time <= due]:
-            entry = self._sent.pop(tag)
-            self._sent_bytes -= entry.size
-            self._failure = f"no confirm within {self._patience:.0f} s"
-            entry.run.settle(entry.at, Outcome.UNKNOWN)
+        late = [tag for tag, entry in self._sent.items() if entry.time <= due]
+        given_up = [self._sent.pop(tag) for tag in late]
+        self._sent_bytes -= sum(entry.size for entry in given_up)
         if self._sent:
             oldest = next(iter(self._sent.values()))
-            left = max(oldest.time - due, 0.1)
-            self._timer = self._clock.callLater(left, self._look)
+            self._timer = self._clock.callLater(max(oldest.time - due, 0.1), self._look)
         self._pump()
+        if given_up:
+            self._failure = f"no confirm within {self._patience:.0f} s"
+        for entry in given_up:
+            # Whoever is told may publish again at once.
+            entry.run.settle(entry.at, Outcome.UNKNOWN)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from OpenSSL.SSL import Error as TLSError
 from pika.exceptions import (
     AMQPHeartbeatTimeout,
     ChannelClosed,
     ConnectionClosed,
     IncompatibleProtocolError,
-    ProbableAccessDeniedError,
-    ProbableAuthenticationError,
     StreamLostError,
 )
 from service_identity import VerificationError
@@ -24,8 +20,6 @@ from ws_gateway.errors import BrokerDown, BrokerRefused
 __all__ = ["Lost", "one_line", "refusal", "sentence"]
 
 _MAX_LENGTH = 300
-# What pika keeps of an answer that ended the handshake: the repr of an error with the code and the words.
-_CLOSED = re.compile(r"""ConnectionClosedByBroker: \((\d+)\) (?:'([^']*)|"([^"]*))""")
 _TELLING = (ConnectError, TransportClosed, OSError, VerificationError)
 
 
@@ -42,11 +36,6 @@ def sentence(error: BaseException) -> str:
     """What went wrong. Holds no password: neither side ever repeats one."""
     if isinstance(error, BrokerDown | BrokerRefused):
         return error.detail
-    if isinstance(error, ProbableAuthenticationError):
-        return "ACCESS_REFUSED: the user or the password is wrong"
-    if isinstance(error, ProbableAccessDeniedError):
-        said = _CLOSED.search(str(error)) or _CLOSED.search(repr(error))
-        return one_line(said[2] or said[3]) if said else "the virtual host does not let this user in"
     if isinstance(error, IncompatibleProtocolError):
         return "whoever answers there does not speak AMQP 0-9-1"
     if isinstance(error, ConnectionClosed | ChannelClosed):

@@ -11,7 +11,7 @@ pika's adapter installs the reactor as it is imported: import this module when t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from attrs import field, frozen
 from pika.adapters.twisted_connection import TwistedProtocolConnection, _TwistedConnectionAdapter
@@ -21,6 +21,7 @@ from pika.credentials import PlainCredentials
 from pika.exceptions import AMQPError
 from pika.spec import Basic, BasicProperties
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -280,6 +281,8 @@ class Wire(TwistedProtocolConnection):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         # What the broker said when it closed the connection; pika would forget it.
         self._reason = self._reason or self._impl._error
+        if self._reason is None and not reason.check(ConnectionDone, ConnectionLost):
+            self._reason = cast("Exception", reason.value)
         if self._reason is None and not self.opened.called:
             self._reason = Lost("it closed the connection before that was open")
         # pika tells all channels first, then one of the two methods below.
