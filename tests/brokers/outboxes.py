@@ -36,11 +36,12 @@ def link_to(dsn: str, purpose: str = "", metrics: FakeMetrics | None = None) -> 
     )
 
 
-def until_up(link: RedisLink) -> Deferred[None]:
-    """Wait until a link is up."""
+async def until_up(link: RedisLink) -> None:
+    """Wait until a link is up, and has told everybody else."""
     up: Deferred[None] = Deferred()
     link.subscribe(lambda: up.called or up.callback(None))
-    return up
+    await up
+    await deferLater(reactor, 0)
 
 
 async def eventually(happened: Callable[[], Any], what: str) -> None:
