@@ -33,7 +33,8 @@ interface AmqpClientInterface
      *
      * @return bool whether it came into a queue
      *
-     * @throws AmqpUnavailable no connection, or it broke before the confirmation: it may have been published
+     * @throws AmqpUnavailable no connection, or it broke before the confirmation: it may have been published;
+     *                         AmqpTimedOut if the broker is connected and silent
      */
     public function publish(
         string $exchange,

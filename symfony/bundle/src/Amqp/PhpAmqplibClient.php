@@ -12,6 +12,7 @@ use PhpAmqpLib\Exception\AMQPProtocolChannelException;
 use PhpAmqpLib\Exception\AMQPTimeoutException;
 use PhpAmqpLib\Message\AMQPMessage;
 use PhpAmqpLib\Wire\AMQPTable;
+use Snoke\WsBundle\Exception\AmqpTimedOut;
 use Snoke\WsBundle\Exception\AmqpUnavailable;
 
 /**
@@ -191,7 +192,10 @@ final class PhpAmqplibClient implements AmqpClientInterface
         } catch (\Throwable $error) {
             // php-amqplib throws its own, PHP's and, from 3.6 on, other exceptions for a broken connection.
             $this->close();
-            throw new AmqpUnavailable("RabbitMQ at $this->dsn: {$error->getMessage()}", 0, $error);
+            $message = "RabbitMQ at $this->dsn: {$error->getMessage()}";
+            throw $error instanceof AMQPTimeoutException
+                ? new AmqpTimedOut($message, 0, $error)
+                : new AmqpUnavailable($message, 0, $error);
         }
     }
 

@@ -8,6 +8,7 @@ use Psr\Log\LoggerInterface;
 use Psr\Log\NullLogger;
 use Snoke\WsBundle\Amqp\AmqpClientInterface;
 use Snoke\WsBundle\Contract\GatewayPublisherInterface;
+use Snoke\WsBundle\Exception\AmqpTimedOut;
 use Snoke\WsBundle\Exception\AmqpUnavailable;
 use Snoke\WsBundle\Exception\PublishFailed;
 use Snoke\WsBundle\Json;
@@ -66,7 +67,8 @@ final class RabbitMqPublisher implements GatewayPublisherInterface
             }
             $routed = $this->amqp->publish($this->exchange, $this->routingKey, $text);
         } catch (AmqpUnavailable $error) {
-            if (!$this->worked) {
+            // A broker that is silent may still take what it has; a second one would arrive as well.
+            if (!$this->worked || $error instanceof AmqpTimedOut) {
                 throw new PublishFailed("The publication was not taken: {$error->getMessage()}", 0, $error);
             }
             // A kept connection that has been closed meanwhile; a new one tells whether RabbitMQ is there.
