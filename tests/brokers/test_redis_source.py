@@ -177,6 +177,16 @@ class ReadingTests(SharedServerCase):
         node.taker.release()
         await stopped
         self.assertEqual(len(await self.outbox.dead_letters(1)), 1)
+        self.assertEqual(node.metrics.total("outbox_dead_letters_lost_total"), 0)
+
+    async def test_stop_with_dead_letters_left(self) -> None:
+        """Dead letters that cannot be written are counted at a stop, which does not wait for them."""
+        await self.outbox.link.run("SET", self.outbox.streams.dead_letters, "x")
+        node = await self.outbox.node()
+        await self.outbox.write([BAD, BAD])
+        await eventually(lambda: "WRONGTYPE" in node.source.readiness()[2], "the trouble to be known")
+        await node.source.stopService()
+        self.assertEqual(node.metrics.total("outbox_dead_letters_lost_total"), 2)
 
     async def test_absent_at_start(self) -> None:
         """Where there is no Redis, nobody waits for a position; readiness says what is wrong."""
@@ -537,6 +547,19 @@ class RightsTests(TestCase):
         self.assertEqual(
             sorted(raw for _, raw in await outbox.dead_letters(5)), [b"bad%d" % n for n in range(5)]
         )
+
+    async def test_least(self) -> None:
+        """The rights that the documentation names are enough."""
+        commands = "xread xinfo xrevrange xadd expire evalsha script exists set"
+        keys = ("resetkeys", "~outbox*", "~ws:canary:*", "~ws:dead:*")
+        outbox = await self.outbox("-@all", *(f"+{command}" for command in commands.split()), *keys)
+        node = await outbox.node()
+        await outbox.relay.relay([b"one", BAD, b"two"])
+        await node.taker.has(b"two")
+        dead_letters = outbox.streams.dead_letters
+        await eventually(lambda: self.server.cli("XLEN", dead_letters) == "1", "the dead letter")
+        await eventually(lambda: node.source.readiness()[1] == "ok", "a canary")
+        self.assertGreater(node.metrics.value("ws_broker_canary_seconds", broker="redis"), 0)
 
     async def test_no_canaries(self) -> None:
         """Where canaries are forbidden, readiness says so and publications come all the same."""

@@ -35,6 +35,7 @@ _MOST = 2000
 _MOST_BYTES = 8 * 1024 * 1024
 _ENOUGH = 500
 _AT_ONCE = 100
+_LAST_SECONDS = 2.0
 _BACKOFF = Backoff(base=0.5, maximum=10.0)
 
 # A mark is set after its letter: where letters cannot be written, none is taken for written. All or none,
@@ -114,10 +115,20 @@ class DeadLetters:
         self._rooms.append(room)
         return room
 
-    def stop(self) -> None:
-        """Write nothing any more, and say how many were left."""
-        if self._writing is not None:
-            self._writing.cancel()
+    def stop(self) -> Deferred[None]:
+        """Write what can be written at once, and say how many were left.
+
+        :returns Deferred[None]: when nothing is written any more.
+        """
+        writing = self._writing
+        if writing is None:
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        writing.addCallback(self._say_what_is_left).chainDeferred(ended)
+        writing.addTimeout(0 if self.trouble else _LAST_SECONDS, self._clock)
+        return ended
+
+    def _say_what_is_left(self, _: Any) -> None:
         if self._waiting:
             self._lost.inc(len(self._waiting))
             _log.warn("{count} dead letters could not be written", count=len(self._waiting))
