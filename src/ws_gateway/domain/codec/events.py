@@ -12,6 +12,11 @@ from ws_gateway.domain.messages import ConnectionFacts, Disconnected, Event, Mes
 
 __all__ = ["encode_event", "encode_facts"]
 
+# Nearly all events are messages, so theirs is put together in one step.
+_MESSAGE = (
+    b'{"type":"message_received",%b,"event_id":"%b","occurred_at_ms":%d,"seq":%d%b%b,"message":%b,"raw":%b}'
+)
+
 
 def encode_facts(facts: ConnectionFacts) -> bytes:
     """The members that every event of a connection shares, without the braces.
@@ -41,6 +46,18 @@ def encode_event(event: Event, event_id: str, occurred_at_ms: int) -> bytes:
     :param event_id: trusted text of our own making, unescaped.
     :param occurred_at_ms: Unix milliseconds.
     """
+    trace = b"" if event.traceparent is None else b',"traceparent":"%b"' % event.traceparent.encode()
+    if isinstance(event, MessageReceived):
+        return _MESSAGE % (
+            event.constant,
+            event_id.encode(),
+            occurred_at_ms,
+            event.seq,
+            trace,
+            b"" if event.ordering_key is None else _ordering(event),
+            event.message,
+            orjson.dumps(event.raw),
+        )
     head = b'{"type":"%b",%b,"event_id":"%b","occurred_at_ms":%d,"seq":%d' % (
         event.type.encode(),
         event.constant,
@@ -48,15 +65,6 @@ def encode_event(event: Event, event_id: str, occurred_at_ms: int) -> bytes:
         occurred_at_ms,
         event.seq,
     )
-    trace = b"" if event.traceparent is None else b',"traceparent":"%b"' % event.traceparent.encode()
-    if isinstance(event, MessageReceived):
-        return b'%b%b%b,"message":%b,"raw":%b}' % (
-            head,
-            trace,
-            _ordering(event),
-            event.message,
-            orjson.dumps(event.raw),
-        )
     if isinstance(event, Disconnected):
         return b'%b%b,"code":%d,"reason":%b,"cause":"%b"}' % (
             head,
@@ -69,8 +77,6 @@ def encode_event(event: Event, event_id: str, occurred_at_ms: int) -> bytes:
 
 
 def _ordering(event: MessageReceived) -> bytes:
-    if event.ordering_key is None:
-        return b""
     return b',"ordering_key":%b,"ordering_strategy":%b' % (
         orjson.dumps(event.ordering_key),
         orjson.dumps(event.ordering_strategy),
