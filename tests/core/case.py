@@ -67,3 +67,29 @@ class CoreTestCase(GatewayTestCase):
     @staticmethod
     def _at_least(found: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
         return found if len(found) >= count else []
+
+    once = False
+    """Whether nothing may come twice."""
+
+    def assert_accounted_for(self, messages: list[dict[str, Any]], connections: int, count: int) -> None:
+        """Each connection's messages 0, 1, 2.. are all there, in order; what comes twice repeats a stretch
+        that ends before anything new comes."""
+        by_connection: dict[str, list[dict[str, Any]]] = {}
+        for message in messages:
+            by_connection.setdefault(message["connection_id"], []).append(message)
+        self.assertEqual(len(by_connection), connections)
+        for mine in by_connection.values():
+            numbers = [one["message"]["n"] for one in mine]
+            ids: dict[int, str] = {}
+            new = 0
+            for one, number in zip(mine, numbers, strict=True):
+                self.assertLessEqual(number, new, numbers)
+                new = max(new, number + 1)
+                self.assertEqual(ids.setdefault(number, one["event_id"]), one["event_id"])
+            self.assertEqual(new, count)
+            if self.once:
+                self.assertEqual(numbers, list(range(count)))
+
+    @staticmethod
+    def complete(messages: list[dict[str, Any]], connections: int, count: int) -> bool:
+        return len({one["event_id"] for one in messages}) >= connections * count

@@ -3,10 +3,8 @@
 import os
 import signal
 import threading
-from typing import Any
 
 from tests.core.case import CoreTestCase
-from tests.integration.harness.daemon import Daemon
 from tests.integration.harness.rawclient import RawClient
 from tests.integration.harness.tokens import fresh_user
 from tests.integration.harness.waiting import until
@@ -187,7 +185,7 @@ class CoreSuite(CoreTestCase):
             thread.join(60)
         self.wait_ready(daemon)
         messages = until(
-            lambda: found if self._complete(found := self.broker.inbox(), 4, rounds) else [],
+            lambda: found if self.complete(found := self.broker.inbox(), 4, rounds) else [],
             "every message",
             daemon.log,
         )
@@ -229,7 +227,7 @@ class CoreSuite(CoreTestCase):
             self.broker.server.thaw()
         self.wait_ready(daemon)
         messages = until(
-            lambda: found if self._complete(found := self.broker.inbox(), 1, 2) else [],
+            lambda: found if self.complete(found := self.broker.inbox(), 1, 2) else [],
             "both messages",
             daemon.log,
         )
@@ -249,37 +247,3 @@ class CoreSuite(CoreTestCase):
         self.assertEqual(client.read_close()[0], 1012)
         self.assert_accounted_for(self.broker.inbox(), 1, 100)
         self.assertEqual([one["type"] for one in self.broker.events()], ["connected", "disconnected"])
-
-    # Helpers.
-
-    once = False
-    """Whether nothing may come twice."""
-
-    def assert_accounted_for(self, messages: list[dict[str, Any]], connections: int, count: int) -> None:
-        """Each connection's messages 0, 1, 2.. are all there, in order; what comes twice repeats a stretch
-        that ends before anything new comes."""
-        by_connection: dict[str, list[dict[str, Any]]] = {}
-        for message in messages:
-            by_connection.setdefault(message["connection_id"], []).append(message)
-        self.assertEqual(len(by_connection), connections)
-        for mine in by_connection.values():
-            numbers = [one["message"]["n"] for one in mine]
-            ids: dict[int, str] = {}
-            new = 0
-            for one, number in zip(mine, numbers, strict=True):
-                self.assertLessEqual(number, new, numbers)
-                new = max(new, number + 1)
-                self.assertEqual(ids.setdefault(number, one["event_id"]), one["event_id"])
-            self.assertEqual(new, count)
-            if self.once:
-                self.assertEqual(numbers, list(range(count)))
-
-    @staticmethod
-    def _complete(messages: list[dict[str, Any]], connections: int, count: int) -> bool:
-        return len({one["event_id"] for one in messages}) >= connections * count
-
-
-def ready_checks(daemon: Daemon) -> dict[str, Any]:
-    """The checks of `/ready`."""
-    checks: dict[str, Any] = daemon.call("GET", "/ready").json()["checks"]
-    return checks
