@@ -24,6 +24,7 @@ class Connection:
     server_properties: dict[str, Any] | None
     server_capabilities: dict[str, Any] | None
     _body_max_length: int
+    bytes_received: int
     _error: Exception | None
     def channel(
         self, channel_number: int | None = None, on_open_callback: Callable[[Channel], Any] | None = None

@@ -179,7 +179,7 @@ class OwnQueue:
             self._end_of_turn.cancel()
             self._end_of_turn = None
 
-    def _delivered(self, tag: int, key: str, message_id: str | None, body: bytes) -> None:
+    def _delivered(self, tag: int, key: str, body: bytes) -> None:
         self._last_tag = tag
         if key == self._name:
             self._canary(body)

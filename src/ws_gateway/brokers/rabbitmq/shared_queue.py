@@ -120,7 +120,7 @@ class SharedQueue:
                 call.cancel()
         self._end_of_turn = self._pause = None
 
-    def _delivered(self, tag: int, key: str, message_id: str | None, body: bytes) -> None:
+    def _delivered(self, tag: int, key: str, body: bytes) -> None:
         assert self._taker is not None
         self._last_tag = tag
         if self._taker.judge(body) is not None:

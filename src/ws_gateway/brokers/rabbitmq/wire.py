@@ -26,19 +26,17 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ws_gateway.brokers.rabbitmq.lane import BadFrame, Delivered, Lane
 from ws_gateway.brokers.rabbitmq.trouble import Lost, refusal
 from ws_gateway.dsn import AmqpDsn
 
-__all__ = ["Channel", "Delivered", "Delivery", "Wire"]
+__all__ = ["Channel", "Delivery", "Wire"]
 
 _log = Logger()
 
 for _name in ("channel", "close", "data_received", "connection_lost", "_output_marshaled_frames"):
     if not hasattr(_TwistedConnectionAdapter, _name):
         raise ImportError(f"this version of pika has no {_name} in its Twisted adapter")
-
-Delivered = Callable[[int, str, str | None, bytes], None]
-"""Called with each message: delivery tag, routing key, message_id, body."""
 
 
 @frozen
@@ -66,8 +64,9 @@ class Channel:
     :ivar on_closed: called once when it is closed, whoever did it, after everything asked of it has failed.
     """
 
-    def __init__(self, raw: PikaChannel) -> None:
+    def __init__(self, raw: PikaChannel, lane: Lane) -> None:
         self._raw = raw
+        self._lane = lane
         self._asked: dict[Deferred[Any], None] = {}
         self.number = raw.channel_number
         self.closed_by: Exception | None = None
@@ -107,21 +106,22 @@ class Channel:
     async def consume(
         self, queue: str, prefetch: int, delivered: Delivered, cancelled: Callable[[], None]
     ) -> None:
-        """Consume a queue.
+        """Consume a queue by the fast lane; the channel has no other consumer.
 
         :param prefetch: how many messages may be on their way unacknowledged.
         :param cancelled: called when the broker ends it, because the queue was deleted or moved.
         """
 
         def arrived(_raw: Any, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-            delivered(method.delivery_tag, method.routing_key, properties.message_id, body)
+            delivered(method.delivery_tag, method.routing_key, body)
 
+        self._lane.consumers[self.number] = delivered
         await self._consume(queue, prefetch, arrived, cancelled)
 
     async def receive(
         self, queue: str, prefetch: int, delivered: Callable[[Delivery], None], cancelled: Callable[[], None]
     ) -> None:
-        """Consume a queue, as consume() does."""
+        """Consume a queue as consume() does, by pika's way; a channel may have several of these."""
 
         def arrived(_raw: Any, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
             delivered(Delivery(method.delivery_tag, properties.message_id, body, method.redelivered))
@@ -143,6 +143,7 @@ class Channel:
 
     def close(self) -> None:
         """Close it soon; idempotent."""
+        self._lane.consumers.pop(self.number, None)
         if self.closed_by is None and not self._raw.is_closing and not self._raw.is_closed:
             self._raw.close()
 
@@ -167,6 +168,7 @@ class Channel:
         return answer.addBoth(forget)
 
     def _closed(self, _raw: Any, reason: Exception) -> None:
+        self._lane.consumers.pop(self.number, None)
         self.closed_by = refusal(reason)
         for answer in list(self._asked):
             answer.errback(self.closed_by)
@@ -196,6 +198,7 @@ class Wire(TwistedProtocolConnection):
         super().__init__(parameters, custom_reactor=clock)
         self._clock = clock
         self._reason: Exception | None = None
+        self._lane: Lane | None = None
         self.opened: Deferred[None] = Deferred(lambda _: self.abort("it took too long to open"))
         self.ended: Deferred[Exception] = Deferred()
         self.heard_at = clock.seconds()
@@ -243,10 +246,10 @@ class Wire(TwistedProtocolConnection):
             if not ready.called:
                 ready.errback(error)
 
-        if not self.is_open:
+        if not self.is_open or self._lane is None:
             raise Lost("the connection was lost")
         try:
-            channel = Channel(self._impl.channel(on_open_callback=is_open))
+            channel = Channel(self._impl.channel(on_open_callback=is_open), self._lane)
         except AMQPError as error:
             raise refusal(error) from None
         channel.on_closed = is_closed
@@ -265,14 +268,22 @@ class Wire(TwistedProtocolConnection):
         """Cut it, now."""
         if self._reason is None:
             self._reason = Lost(why)
+        if self._lane is not None:
+            self._lane.stop()
         if self.transport is not None:
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         self.heard_at = self._clock.seconds()
         try:
-            super().dataReceived(data)
-        except AMQPError as error:
+            if self._lane is None:
+                super().dataReceived(data)
+            else:
+                self._lane.feed(data)
+                # By this pika judges whether anything comes at all.
+                self._impl.bytes_received += self._lane.taken
+                self._lane.taken = 0
+        except (AMQPError, BadFrame) as error:
             self.abort(f"an answer that nobody understands: {type(error).__name__}")
         except Exception:
             _log.failure("a message of RabbitMQ could not be taken")
@@ -293,6 +304,8 @@ class Wire(TwistedProtocolConnection):
         self.ended.callback(error)
 
     def _on_connection_ready(self, _connection: Connection) -> None:
+        # Nothing is on its way behind the last answer of the handshake: nothing was asked yet.
+        self._lane = Lane(self._impl.data_received, self.largest_body)
         if not self.opened.called:
             self.opened.callback(None)
 
