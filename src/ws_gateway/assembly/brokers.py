@@ -1,5 +1,6 @@
 """The brokers: what each brings to the node, built from the settings."""
 
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from ws_gateway.brokers.redis.relay import RedisRelay
 from ws_gateway.brokers.redis.source import ReadingRules, RedisSource
 from ws_gateway.brokers.redis.streams import OutboxStreams
 from ws_gateway.config import Settings
+from ws_gateway.config.brokers import Brokers
 from ws_gateway.domain.messages import Envelope
 from ws_gateway.domain.partitions import Partitions
 from ws_gateway.domain.registry import Registry
@@ -110,6 +112,11 @@ def _redis_link(
     )
 
 
+def _canary_patience(brokers: Brokers) -> float:
+    """Less than a link's own patience: what only a canary can find is found by it."""
+    return min(brokers.timeout_seconds, 5.0)
+
+
 def _redis(node: _Node) -> BrokerSide | None:
     settings, reactor, metrics = node.settings, node.reactor, node.metrics
     redis, brokers = settings.redis, settings.brokers
@@ -139,7 +146,7 @@ def _redis(node: _Node) -> BrokerSide | None:
         ReadingRules(
             answer_seconds=brokers.timeout_seconds,
             canary_seconds=brokers.canary_seconds,
-            canary_patience=brokers.timeout_seconds,
+            canary_patience=_canary_patience(brokers),
         ),
     )
     names = (redis.inbox, redis.events, redis.outbox, redis.dead_letters)
@@ -158,6 +165,8 @@ def _rabbitmq(node: _Node) -> BrokerSide | None:
         endpoint = endpoint_of(dsn, reactor, rabbitmq.ca_file)
         return RabbitLink(dsn, endpoint, reactor, random.random, metrics, rabbitmq.heartbeat_seconds, name)
 
+    # It tells at `info` and `debug` of every frame, and at `error` of what we tell ourselves.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     writing, reading = link("rabbitmq_writing"), link("rabbitmq_reading")
     sink = RabbitSink(
         writing,
@@ -177,7 +186,7 @@ def _rabbitmq(node: _Node) -> BrokerSide | None:
         reactor,
         random.random,
         metrics,
-        rules=SourceRules(canary_seconds=brokers.canary_seconds, canary_patience=brokers.timeout_seconds),
+        rules=SourceRules(canary_seconds=brokers.canary_seconds, canary_patience=_canary_patience(brokers)),
     )
     relay = RabbitRelay(writing, reactor, random.random, patience=brokers.timeout_seconds)
     return BrokerSide(sink, source, relay, [writing, sink, source], [writing])
