@@ -28,7 +28,17 @@ def documented():
 class NamesTests(HookedTestCase):
     """What is there is written down, and what is written down is there."""
 
-    settings = {"JWT_PUBLIC_KEY_FILE": None, "JWT_JWKS_URL": "http://127.0.0.1:9/none"}
+    # Everything that can be measured, though nobody is there.
+    settings = {
+        "JWT_PUBLIC_KEY_FILE": None,
+        "JWT_JWKS_URL": "http://127.0.0.1:9/none",
+        "EVENTS_MODE": "both",
+        "WS_REDIS_DSN": "redis://127.0.0.1:9",
+        "WS_RABBITMQ_DSN": "amqp://127.0.0.1:9",
+        "RABBITMQ_INBOX_QUEUE": "app.inbox",
+        "ORDERING_STRATEGY": "topic",
+        "ORDERING_PARTITION_MODE": "suffix",
+    }
 
     def test_every_name_is_documented(self):
         """Nobody has to guess what a metric means."""
