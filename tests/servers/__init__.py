@@ -3,7 +3,7 @@
 | module | what |
 |---|---|
 | `process` | a server as a process that can be killed, frozen and brought back at the same place |
-| `redis` | `redis-server`, and `redis-sentinel` beside it |
+| `redis` | `redis-server`, and one as a sentinel beside it |
 | `rabbitmq` | `rabbitmq-server` with its tool |
 | `shared` | one of each for all tests of a run that do not kill it |
 

@@ -1,4 +1,4 @@
-"""`redis-server` as a server of a test, and `redis-sentinel` beside it."""
+"""`redis-server` as a server of a test, and as a sentinel beside it."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ __all__ = ["RedisSentinel", "RedisServer"]
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise Missing(f"{name} is not installed: apt-get install redis-server redis-sentinel")
+        raise Missing(f"{name} is not installed: apt-get install redis-server")
     return found
 
 
@@ -99,7 +99,7 @@ class RedisSentinel(Server):
     name = "sentinel"
 
     def __init__(self, master: RedisServer, service: str = "mymaster") -> None:
-        self._program = _program("redis-sentinel")
+        self._program = _program("redis-server")
         self._cli = _program("redis-cli")
         super().__init__()
         self.service = service
@@ -116,7 +116,7 @@ class RedisSentinel(Server):
         (self.directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
 
     def command(self) -> Sequence[str]:
-        return [self._program, str(self.directory / "sentinel.conf")]
+        return [self._program, str(self.directory / "sentinel.conf"), "--sentinel"]
 
     def answers(self) -> bool:
         return self.cli("PING") == "PONG"
