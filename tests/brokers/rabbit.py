@@ -10,10 +10,10 @@ from typing import Any
 from pika import BasicProperties, BlockingConnection, URLParameters
 from pika.adapters.blocking_connection import BlockingChannel
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 
 from tests.servers.process import PATIENCE
@@ -92,24 +92,28 @@ class Pipe(Protocol):
             self.other.transport.write(data)
 
     def connectionLost(self, reason: Any = None) -> None:
+        self.transport = None
         if self.other is not None and self.other.transport is not None:
             self.other.transport.abortConnection()
 
 
 class Tap(Factory):
-    """A proxy before a port that can hold what clients say, or what the server says, and cut connections.
+    """A proxy before a port that can hold what the server says, and cut connections.
 
-    :ivar refuses: whether new connections are cut at once.
+    :param certificate: with its key, as PEM: clients speak TLS with the proxy.
     """
 
     noisy = False
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, certificate: bytes | None = None) -> None:
         self._target = port
         self._pairs: list[tuple[Pipe, Pipe]] = []
         self._answers_held = False
-        self.refuses = False
-        self._listening = reactor.listenTCP(0, self, interface="127.0.0.1")
+        if certificate is None:
+            self._listening = reactor.listenTCP(0, self, interface="127.0.0.1")
+        else:
+            options = PrivateCertificate.loadPEM(certificate).options()
+            self._listening = reactor.listenSSL(0, self, options, interface="127.0.0.1")
         self.port: int = self._listening.getHost().port
 
     @property
@@ -128,9 +132,6 @@ class Tap(Factory):
                 return far
 
         def made() -> None:
-            if tap.refuses:
-                near.transport.abortConnection()
-                return
             tap._pairs.append((near, far))
             near.transport.pauseProducing()
             reactor.connectTCP("127.0.0.1", tap._target, Far())
@@ -159,8 +160,3 @@ class Tap(Factory):
         await self._listening.stopListening()
         self.cut()
         await deferLater(reactor, 0.05, lambda: None)
-
-
-def fired(deferred: Deferred[Any]) -> bool:
-    """Whether a Deferred has a result."""
-    return bool(deferred.called)

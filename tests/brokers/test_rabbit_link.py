@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from tests.brokers.rabbit import Tap, chance, client, make_link, own_names, until
+from tests.contract.test_webhook_receivers import certificate
 from tests.servers.shared import own_name, shared_rabbit
 from ws_gateway.brokers.rabbitmq.link import PATIENCE, LinkState, RabbitLink, endpoint_of
 from ws_gateway.brokers.rabbitmq.publisher import Message, Outcome, Publisher
@@ -179,6 +180,28 @@ class RabbitLinkTests(TestCase):
         began = wire.heard_at
         await until(lambda: wire.heard_at - began > 2.5, "some heartbeats")
         self.assertIs(link.wire, wire)
+
+    async def test_tls(self) -> None:
+        """With amqps the certificate and the name in it are verified, by the authorities of a file if set."""
+        server = shared_rabbit()
+        signed, key = certificate()
+        tap = Tap(server.port, signed + key)
+        self.addCleanup(lambda: Deferred.fromCoroutine(tap.close()))
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"Some words before it.\n" + signed)
+
+        def link(host: str, ca_file: str | None) -> RabbitLink:
+            dsn = parse_amqp(f"amqps://guest:guest@{host}:{tap.port}")
+            return self.start(make_link(dsn, endpoint=endpoint_of(dsn, reactor, ca_file)))
+
+        trusted, unknown, misnamed = link("localhost", path), link("localhost", None), link("127.0.0.1", path)
+        await until(lambda: trusted.state is LinkState.UP, "the connection")
+        await until(lambda: unknown.state is LinkState.RESTING, "the refusal of the certificate")
+        self.assertIn("certificate verify failed", unknown.trouble)
+        await until(lambda: misnamed.state is LinkState.RESTING, "the refusal of the name")
+        self.assertTrue(misnamed.trouble)
+        self.assertNotEqual(misnamed.trouble, "it closed the connection before that was open")
 
     async def test_tls_verifies(self) -> None:
         """With amqps a peer that does not speak TLS is not believed."""

@@ -31,11 +31,15 @@ class LaneTests(SynchronousTestCase):
         self.seen: list[object] = []
         self.lane = Lane(self.seen.append, LARGEST)
         self.lane.consumers[2] = lambda tag, key, body: self.seen.append((tag, key, body))
+        self.lane.publishers[4] = lambda tag, multiple, good: self.seen.append((tag, multiple, good))
 
     def stream(self) -> tuple[list[bytes], list[object]]:
         """Frames of all kinds, and what becomes of them."""
         heartbeat = frame.Heartbeat().marshal()
         confirm = frame.Method(1, spec.Basic.Ack(7, True)).marshal()
+        refusal = frame.Method(4, spec.Basic.Nack(8, False)).marshal()
+        good = frame.Method(4, spec.Basic.Ack(2**33, False)).marshal()
+        many = frame.Method(4, spec.Basic.Ack(9, True)).marshal()
         other = message(3, 1, b"not ours")
         long = message(2, 2, b"l" * 700)
         parts = message(2, 3, b"in two parts", piece=6)
@@ -43,6 +47,9 @@ class LaneTests(SynchronousTestCase):
             heartbeat,
             *message(2, 1, b"{}"),
             confirm,
+            good,
+            refusal,
+            many,
             *other,
             *long,
             *message(2, 4, b"", "k" * 200),
@@ -54,6 +61,9 @@ class LaneTests(SynchronousTestCase):
             heartbeat,
             (1, "ws.outbox", b"{}"),
             confirm,
+            (2**33, False, True),
+            refusal,
+            (9, True, True),
             *other,
             *long,
             (4, "k" * 200, b""),

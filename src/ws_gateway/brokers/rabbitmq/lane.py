@@ -1,9 +1,9 @@
-"""A fast lane for deliveries: messages are cut out of what the broker sends without making objects of them.
+"""A fast lane for deliveries and confirms, cut out of what the broker sends without making objects of them.
 
 pika spends tens of microseconds on a message, and copies the rest of what it has read for each of its frames.
 The lane takes what a consumer gets in the usual form: method, header and one frame of body, next to each
-other. Everything else, messages of several frames included, goes to pika frame by frame, as it is. So frames
-of a channel keep their order, whoever takes them.
+other; and confirms that are good. Everything else, messages of several frames included, goes to pika frame by
+frame, as it is. So frames of a channel keep their order, whoever takes them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-__all__ = ["BadFrame", "Delivered", "Lane"]
+__all__ = ["BadFrame", "Confirmed", "Delivered", "Lane"]
 
 Delivered = Callable[[int, str, bytes], None]
 """Called with each message: delivery tag, routing key, body."""
 
+Confirmed = Callable[[int, bool, bool], None]
+"""Called with each confirm: delivery tag, whether it stands for all before it, and whether it is good."""
+
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _DELIVER = struct.pack(">HH", 60, 60)
+_ACK = struct.pack(">HH", 60, 80)
+_ACK_SIZE = 4 + 8 + 1
 _END = 0xCE
 # Kind, channel and size before a frame, and one byte behind it.
 _AROUND = 8
@@ -36,6 +41,7 @@ class Lane:
     :param slow: takes one frame.
     :param largest_body: bytes of a body that fit into one frame.
     :ivar consumers: who gets the deliveries of a channel; of other channels they go the slow way.
+    :ivar publishers: who gets the confirms of a channel.
     :ivar taken: bytes that did not go the slow way.
     """
 
@@ -45,6 +51,7 @@ class Lane:
         self._rest = b""
         self._stopped = False
         self.consumers: dict[int, Delivered] = {}
+        self.publishers: dict[int, Confirmed] = {}
         self.taken = 0
 
     def stop(self) -> None:
@@ -52,6 +59,12 @@ class Lane:
         self._stopped = True
         self._rest = b""
         self.consumers.clear()
+        self.publishers.clear()
+
+    def forget(self, channel: int) -> None:
+        """What comes on this channel from now on goes the slow way."""
+        self.consumers.pop(channel, None)
+        self.publishers.pop(channel, None)
 
     def feed(self, data: bytes) -> None:
         """Take what was received.
@@ -77,6 +90,17 @@ class Lane:
                     continue
             if buffer[after - 1] != _END:
                 raise BadFrame
+            if (
+                size == _ACK_SIZE
+                and kind == _METHOD
+                and channel in self.publishers
+                and buffer[at + 7 : at + 11] == _ACK
+            ):
+                self.taken += after - at
+                (tag,) = _long(buffer, at + 11)
+                self.publishers[channel](tag, bool(buffer[at + 19] & 1), True)
+                at = after
+                continue
             self._slow(buffer[at:after])
             at = after
         self._rest = b"" if self._stopped else buffer[at:]

@@ -26,7 +26,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ws_gateway.brokers.rabbitmq.lane import BadFrame, Delivered, Lane
+from ws_gateway.brokers.rabbitmq.lane import BadFrame, Confirmed, Delivered, Lane
 from ws_gateway.brokers.rabbitmq.trouble import Lost, refusal
 from ws_gateway.dsn import AmqpDsn
 
@@ -50,10 +50,6 @@ class Delivery:
     message_id: str | None
     body: bytes = field(repr=False)
     again: bool
-
-
-Confirmed = Callable[[int, bool, bool], None]
-"""Called with each confirm: delivery tag, whether it stands for all before it, and whether it is good."""
 
 
 class Channel:
@@ -101,6 +97,7 @@ class Channel:
             returned(properties.message_id)
 
         self._raw.add_on_return_callback(came_back)
+        self._lane.publishers[self.number] = confirmed
         return self._ask(self._raw.confirm_delivery, answered)
 
     async def consume(
@@ -143,7 +140,7 @@ class Channel:
 
     def close(self) -> None:
         """Close it soon; idempotent."""
-        self._lane.consumers.pop(self.number, None)
+        self._lane.forget(self.number)
         if self.closed_by is None and not self._raw.is_closing and not self._raw.is_closed:
             self._raw.close()
 
@@ -168,7 +165,7 @@ class Channel:
         return answer.addBoth(forget)
 
     def _closed(self, _raw: Any, reason: Exception) -> None:
-        self._lane.consumers.pop(self.number, None)
+        self._lane.forget(self.number)
         self.closed_by = refusal(reason)
         for answer in list(self._asked):
             answer.errback(self.closed_by)
@@ -270,7 +267,8 @@ class Wire(TwistedProtocolConnection):
             self._reason = Lost(why)
         if self._lane is not None:
             self._lane.stop()
-        if self.transport is not None:
+        # A transport with TLS that is gone already cannot even be aborted.
+        if self.transport is not None and not self.ended.called:
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
