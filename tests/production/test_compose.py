@@ -2,14 +2,13 @@
 
 import ipaddress
 import json
-import re
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from tests.production.compose import MissingVariables, environment_of, load, merged, seconds
-from tests.production.dockerfile import stages
+from tests.production.dockerfile import pairs, stages
 from tests.production.stacks import FILES, PRODUCTION, ROOT, STACKS, dotenv
 from ws_gateway.config import load as load_settings
 from ws_gateway.config.fields import settings_of
@@ -222,9 +221,10 @@ def test_ports_fit(stack):
     """Where the image of a service listens is where the others look for it."""
     image = stages(ROOT / "Dockerfile")[-1]
     assert image.last("EXPOSE") == environment_of(stack["services"]["gateway"])["WS_PORT"] == "8000"
-    assert stages(ROOT / "symfony" / "Dockerfile")[-1].last("EXPOSE") == "8080"
+    symfony = stages(ROOT / "symfony" / "Dockerfile")[-1]
+    assert symfony.last("EXPOSE") == pairs(symfony.last("ENV"))["APP_PORT"] == "8080"
     assert ":8080/" in environment_of(stack["services"]["gateway"])["SYMFONY_WEBHOOK_URL"]
-    assert re.search(r"^Listen 8080$", (ROOT / "symfony/docker/apache.conf").read_text(), re.MULTILINE)
+    assert "\nListen ${APP_PORT}\n" in (ROOT / "symfony/docker/apache.conf").read_text()
 
 
 # Production asks.

@@ -1,6 +1,7 @@
 """Both Dockerfiles: what they say, and what comes of carrying it out."""
 
 import configparser
+import http.client
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.browser.stack import free_port
 from tests.integration.harness.keys import key_pair
 from tests.integration.harness.rawclient import RawClient
 from tests.integration.harness.tokens import token_for
@@ -117,9 +119,7 @@ class Contained:
     """The program of an image, as process 1, on a root file system that nothing can write to."""
 
     def __init__(self, image, stage, settings):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.image = image
         self.settings = {"WS_HOST": "127.0.0.1", "WS_PORT": str(self.port), **settings}
         command = command_of(stage.last("ENTRYPOINT")) + command_of(stage.last("CMD"))
@@ -254,3 +254,106 @@ def test_what_is_in_it(gateway_image):
     ]
     for name in ("LICENSE", "setup.cfg", "build"):
         assert not (gateway_image.root / name).exists()
+
+
+# Symfony's.
+
+STUB = """<?php
+header('Content-Type: application/json');
+echo json_encode([
+    'ok' => true,
+    'path' => parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH),
+    'mode' => $_ENV['WS_MODE'] ?? null,
+    'authorization' => $_SERVER['HTTP_AUTHORIZATION'] ?? null,
+    'user' => posix_getuid(),
+    'tmp' => false !== file_put_contents('/tmp/written', 'x'),
+    'app' => false !== @file_put_contents('/app/written', 'x'),
+    'loaded' => array_map('extension_loaded', ['redis', 'openssl', 'Zend OPcache']),
+    'packages' => array_map('is_file', [
+        '/usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php',
+        '/usr/share/php/Symfony/Component/HttpClient/autoload.php',
+        '/usr/share/php/Symfony/Component/Yaml/autoload.php',
+        '/usr/share/php/PhpAmqpLib/autoload.php',
+    ]),
+]);
+"""
+
+
+@pytest.mark.skipif(not FULL, reason="PRODUCTION_FULL=1 asks for it")
+def test_symfonys_image(tmp_path):
+    """Apache and PHP on a clean Debian 12: no root, nothing to write to, settings arrive, a clean end."""
+    if NO_ROOT:
+        pytest.skip(NO_ROOT)
+    dockerfile = stages(ROOT / "symfony" / "Dockerfile")
+    work = tmp_path / "work"
+    work.mkdir()
+    base = debian("bookworm", ["ca-certificates"], tmp_path, {})
+    image = build(dockerfile, {"debian:bookworm-slim": base}, ROOT, IGNORED, work)
+    application = tmp_path / "application"
+    (application / "public").mkdir(parents=True)
+    (application / "public" / "index.php").write_text(STUB)
+    for path in (tmp_path, *tmp_path.parents):
+        if path.owner() == "root" and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o011)
+    user = int(dockerfile[-1].last("USER").split(":")[0])
+    reading, writing = os.pipe()
+    os.fchown(writing, user, user)  # as container runtimes do
+    mounts = {"/app": str(application)}
+    settings = {"WS_MODE": "core", "APP_PORT": str(free_port())}
+    command = command_of(dockerfile[-1].last("CMD"))
+    process = subprocess.Popen(
+        image.command(command, settings, read_only=True, mounts=mounts),
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+    )
+    os.close(writing)
+
+    def ask(path, headers):
+        connection = http.client.HTTPConnection("127.0.0.1", int(settings["APP_PORT"]), timeout=PATIENCE)
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return json.loads(answer.read()), answer.headers
+        except ConnectionError:
+            assert process.poll() is None
+            return None
+        finally:
+            connection.close()
+
+    try:
+        said, headers = until(
+            lambda: ask("/api/ping?token=hidden", {"Authorization": "Bearer x"}), "Apache to answer"
+        )
+        assert said == {
+            "ok": True,
+            "path": "/api/ping",
+            "mode": "core",
+            "authorization": "Bearer x",
+            "user": user,
+            "tmp": True,
+            "app": False,
+            "loaded": [True] * 3,
+            "packages": [True] * 4,
+        }
+        assert "x-powered-by" not in headers
+        assert headers["server"] == "Apache"
+        health = dockerfile[-1].last("HEALTHCHECK")
+        words = image.command(
+            command_of(health[health.index("[") :]), settings, read_only=True, mounts=mounts
+        )
+        assert subprocess.run(words, check=False, timeout=PATIENCE).returncode == 0
+        # ws:consume ends at SIGTERM with this one.
+        words = image.command(["php", "-r", "exit((int) !function_exists('pcntl_signal'));"], read_only=True)
+        assert subprocess.run(words, check=False, timeout=PATIENCE).returncode == 0
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), getattr(signal, dockerfile[-1].last("STOPSIGNAL")))
+        assert process.wait(PATIENCE) == 0
+        with os.fdopen(reading) as log:
+            lines = log.read()
+        assert '"GET /api/ping" 200' in lines
+        assert "hidden" not in lines
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
