@@ -46,10 +46,20 @@ def _add_consume(commands: Any) -> None:
         " function returns. Where the brokers are is read from the environment, as for the gateway.",
     )
     parser.add_argument("function", help="module:function, called with an event of ws_gateway.backend")
+    parser.add_argument(
+        "--broker", choices=("redis", "rabbitmq"), help="which one, where both are set (redis)"
+    )
     parser.add_argument("--group", default="ws-consumers", help="consumer group of Redis (%(default)s)")
     parser.add_argument("--name", help="name in the group, different for each process (host and pid)")
     parser.add_argument(
         "--partitions", action="store_true", help="read the streams of partitions, too (ws.inbox.*)"
+    )
+    parser.add_argument(
+        "--discover",
+        type=_positive(float),
+        default=10.0,
+        metavar="SECONDS",
+        help="look for new partitions this often (%(default)s)",
     )
     parser.add_argument(
         "--new", action="store_true", help="a group that is made now begins with what comes from now on"
@@ -60,6 +70,13 @@ def _add_consume(commands: Any) -> None:
         default=60.0,
         metavar="SECONDS",
         help="take over what a silent consumer has not finished for so long (%(default)s)",
+    )
+    parser.add_argument(
+        "--prefetch",
+        type=_positive(int),
+        default=100,
+        metavar="N",
+        help="so many events wait here (%(default)s); 1: an event is acknowledged before the next one begins",
     )
     parser.add_argument(
         "--attempts",
@@ -122,11 +139,14 @@ def _consume(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return consume(
         Wish(
             function=arguments.function,
+            broker=arguments.broker,
             group=arguments.group,
             name=arguments.name,
             partitions=arguments.partitions,
+            discover=arguments.discover,
             from_start=not arguments.new,
             claim_after=arguments.claim_after,
+            prefetch=arguments.prefetch,
             attempts=arguments.attempts,
             limit=arguments.limit,
             time_limit=arguments.time_limit,

@@ -291,16 +291,19 @@ class IInbox(Interface):
 
     name: str = Attribute("A word for logs: `redis`, `rabbitmq`.")
 
-    def next() -> Deferred[Entry]:
-        """Wait for the next event. Cancelling gives up waiting, and loses nothing.
+    def next(most: int) -> Deferred[list[Entry]]:
+        """Wait for the next events. Cancelling gives up waiting, and loses nothing.
 
-        :returns Deferred[Entry]: in the order of each stream or queue.
+        :param most: so many at once at most; whoever asked gets one at least.
+        :returns Deferred[list[Entry]]: in the order of each stream or queue.
         """
 
-    def acknowledge(entry: Entry) -> Deferred[None]:
-        """The application is done with it.
+    def acknowledge(entries: Sequence[Entry]) -> Deferred[None]:
+        """The application is done with them.
 
-        :raises BrokerDown: (as a failure) it may come again.
+        :returns Deferred[None]: when that is said: a death of the process does not unsay it.
+        :raises BrokerDown: (as a failure) they may come again.
+        :raises BrokerRefused: (as a failure) likewise.
         """
 
     def give_up(entry: Entry, reason: str) -> Deferred[None]:

@@ -25,6 +25,8 @@ import json, os, time
 
 def hear(event):
     message = getattr(event, "message", {})
+    if message.get("poison"):
+        os.kill(os.getpid(), 9)
     if message.get("die") and not os.path.exists("died"):
         open("died", "w").close()
         os.kill(os.getpid(), 9)
@@ -118,6 +120,14 @@ class Consumer:
         """SIGKILL."""
         self._process.kill()
         self.wait_exit()
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM.

@@ -1,35 +1,23 @@
-"""`ws-gateway consume` on Redis: nothing lost, nothing done twice that was acknowledged."""
+"""`ws-gateway consume` on Redis."""
 
 import json
-import unittest
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import Any
-from uuid import uuid4
 
-from tests.core.consume import Consumer, run_consumer
+from tests.core.consume import run_consumer
+from tests.core.consume_suite import ConsumeSuite, message
 from tests.integration.harness.waiting import until
 from tests.servers.redis import RedisServer
 from tests.servers.shared import own_name
+from ws_gateway.cli import main
+
+_ADD = "for at = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'data', ARGV[at]) end"
 
 
-def message(number: int, **more: Any) -> dict[str, Any]:
-    """A message event as the gateway writes it."""
-    return {
-        "type": "message_received",
-        "connection_id": str(uuid4()),
-        "user_id": "42",
-        "subjects": ["user:42"],
-        "connected_at": 1700000000,
-        "event_id": f"event-{number}",
-        "seq": number,
-        "message": {"n": number, **more},
-        "raw": json.dumps({"n": number, **more}),
-    }
-
-
-class RedisConsumeTests(unittest.TestCase):
+class RedisConsumeTests(ConsumeSuite):
     server: RedisServer
+    down = "trying again"
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -41,6 +29,7 @@ class RedisConsumeTests(unittest.TestCase):
         cls.server.stop()
 
     def setUp(self) -> None:
+        super().setUp()
         own = own_name("consume")
         self.inbox, self.events, self.dlq = f"{own}.inbox", f"{own}.events", f"{own}.dlq"
         self.settings = {
@@ -49,50 +38,19 @@ class RedisConsumeTests(unittest.TestCase):
             "REDIS_EVENTS_STREAM": self.events,
             "REDIS_DLQ_STREAM": self.dlq,
         }
-        self.place = TemporaryDirectory(prefix="consumer")
-        self.addCleanup(self.place.cleanup)
-
-    def consumer(self, *words: str, place: Path | None = None, **settings: str) -> Consumer:
-        consumer = Consumer({**self.settings, **settings}, *words, place=place or Path(self.place.name))
-        self.addCleanup(consumer.tear_down)
-        return consumer
 
     def write(self, *documents: Any, stream: str | None = None) -> None:
-        for document in documents:
-            text = document if isinstance(document, str) else json.dumps(document)
-            self.server.cli("XADD", stream or self.inbox, "*", "data", text)
+        texts = [document if isinstance(document, str) else json.dumps(document) for document in documents]
+        self.server.cli("EVAL", _ADD, "1", stream or self.inbox, *texts)
 
-    def pending(self, stream: str | None = None) -> int:
-        return int(self.server.cli("XPENDING", stream or self.inbox, "ws-consumers").split("\n")[0] or 0)
+    def write_event(self, document: Any) -> None:
+        self.write(document, stream=self.events)
 
-    def numbers(self, consumer: Consumer) -> list[int]:
-        return [found["n"] for _, _, found in consumer.heard()]
+    def unacknowledged(self) -> int:
+        return int(self.server.cli("XPENDING", self.inbox, "ws-consumers").split("\n")[0] or 0)
 
-    def test_all_of_it(self) -> None:
-        """What was there before and what comes, messages and events, in order, acknowledged."""
-        self.write(*(message(number) for number in range(150)))
-        consumer = self.consumer()
-        consumer.wait_heard(150)
-        self.write({**message(0), "type": "connected"}, stream=self.events)
-        consumer.wait_heard(151)
-        self.assertEqual(self.numbers_of_messages(consumer), list(range(150)))
-        until(lambda: self.pending() == 0, "acknowledgements")
-        self.assertEqual(consumer.stop(), 0)
-        self.assertIn("stopped", consumer.log)
-
-    def numbers_of_messages(self, consumer: Consumer) -> list[int]:
-        return [found["n"] for kind, _, found in consumer.heard() if kind == "message_received"]
-
-    def test_killed(self) -> None:
-        """SIGKILL with an event in hand: it and what was behind it come again, what was done does not."""
-        self.write(message(0), message(1), message(2, die=True), message(3))
-        first = self.consumer("--name", "one")
-        self.assertEqual(first.wait_exit(), -9)
-        self.assertEqual(self.numbers(first), [0, 1])
-        again = self.consumer("--name", "one")
-        again.wait_heard(4)
-        self.assertEqual(self.numbers(again), [0, 1, 2, 3])
-        self.assertEqual(again.stop(), 0)
+    def letters(self) -> list[dict[str, str]]:
+        return self.server.entries(self.dlq)
 
     def test_claimed(self) -> None:
         """What a dead consumer left is taken over by another after a while."""
@@ -102,65 +60,48 @@ class RedisConsumeTests(unittest.TestCase):
         other.wait_heard(2)
         self.assertEqual(self.numbers(other), [0, 1])
 
-    def test_stopped_with_an_event_in_hand(self) -> None:
-        """SIGTERM lets the event in hand end and acknowledges it; the others take the rest at once."""
-        self.write(message(0, hang=1), message(1), message(2))
-        first = self.consumer("--name", "one")
+    def test_poison(self) -> None:
+        """What kills the process again and again becomes a dead letter, and nothing that waited with it."""
+        self.write(message(0, poison=True), message(1), message(2))
+        self.write_event({**message(0), "type": "connected"})
+        words = ("--name", "one", "--attempts", "1")
+        for _ in range(2):
+            self.assertEqual(self.consumer(*words).wait_exit(), -9)
+        last = self.consumer(*words)
+        last.wait_heard(3)
+        self.assertEqual(self.numbers(last), [1, 2])
+        [letter] = self.letters()
+        self.assertEqual(json.loads(letter["raw"])["seq"], 0)
+        self.assertEqual(letter["reason"], "brought 3 times and never acknowledged")
+        self.assertEqual((letter["stream"], letter["entry"][-2]), (self.inbox, "-"))
+
+    def test_frozen(self) -> None:
+        """What was claimed from a consumer that stood still is not done by it, too, when it goes on."""
+        self.write(message(0, hang=2), *(message(number) for number in range(1, 20)))
+        first = self.consumer("--name", "one", "--claim-after", "1", "--prefetch", "1")
         first.wait_file("hanging")
+        first.freeze()
+        other = self.consumer("--name", "two", "--claim-after", "1", place=self.second_place())
+        other.wait_heard(20)
+        first.thaw()
+        first.wait_heard(1)
+        self.write(message(20))
+        until(lambda: 20 in self.numbers(first) + self.numbers(other), "the next one")
         self.assertEqual(first.stop(), 0)
-        self.assertEqual(self.numbers(first), [0])
-        other = self.consumer("--name", "two", "--claim-after", "3")
-        other.wait_heard(3)
-        self.assertEqual(self.numbers(other), [0, 1, 2])
-
-    def test_retries_and_dead_letters(self) -> None:
-        """A failure is tried again, in order; after the last attempt the event is a dead letter."""
-        self.write(message(0, fail=2), message(1), message(2, fail=99), message(3), "no event", message(4))
-        consumer = self.consumer("--attempts", "3")
-        consumer.wait_heard(4)
-        self.assertEqual(self.numbers(consumer), [0, 1, 3, 4])
-        letters = self.server.entries(self.dlq)
-        self.assertEqual([json.loads(letters[0]["raw"])["seq"], letters[1]["raw"]], [2, "no event"])
-        self.assertIn("failed 3 times: RuntimeError: as asked", letters[0]["reason"])
-        self.assertEqual(letters[0]["stream"], self.inbox)
-        until(lambda: self.pending() == 0, "acknowledgements")
-
-    def test_two_share(self) -> None:
-        """Two consumers of a group share the work, and nothing is done twice."""
-        places = [TemporaryDirectory(prefix="consumer") for _ in range(2)]
-        for place in places:
-            self.addCleanup(place.cleanup)
-        both = [self.consumer(place=Path(place.name)) for place in places]
-        for consumer in both:
-            consumer.wait_said("connected to")
-        for start in range(0, 300, 10):
-            self.write(*(message(number) for number in range(start, start + 10)))
-        until(lambda: sum(len(consumer.heard()) for consumer in both) >= 300, "all of them")
-        numbers = sorted(number for consumer in both for number in self.numbers(consumer))
-        self.assertEqual(numbers, list(range(300)))
-        self.assertTrue(all(consumer.heard() for consumer in both))
+        self.assertEqual(self.numbers(first)[0], 0)
+        both = self.numbers(first)[1:] + self.numbers(other)
+        self.assertEqual(sorted(both), list(range(21)))
 
     def test_partitions(self) -> None:
-        """With --partitions the streams of partitions are read, new ones too."""
+        """With --partitions the streams of partitions are read, new ones too, even where --new is said."""
         self.write(message(0), stream=f"{self.inbox}.room:1")
-        consumer = self.consumer("--partitions")
-        consumer.wait_heard(1)
-        self.write(message(1), stream=f"{self.inbox}.room:2")
+        consumer = self.consumer("--partitions", "--discover", "0.1", "--new")
+        until(lambda: self.server.cli("EXISTS", self.inbox) == "1", "the group")
+        consumer.wait_said("reading")
+        self.write(message(1), stream=f"{self.inbox}.room:1")
+        self.write(message(2), stream=f"{self.inbox}.room:2")
         consumer.wait_heard(2)
-        self.assertEqual(self.numbers(consumer), [0, 1])
-
-    def test_redis_killed(self) -> None:
-        """Redis dies and comes back: nothing is lost, and nothing acknowledged comes twice."""
-        consumer = self.consumer()
-        self.write(*(message(number) for number in range(20)))
-        consumer.wait_heard(20)
-        until(lambda: self.pending() == 0, "acknowledgements")
-        self.server.kill()
-        consumer.wait_said("trying again")
-        self.server.start()
-        self.write(*(message(number) for number in range(20, 40)))
-        consumer.wait_heard(40)
-        self.assertEqual(self.numbers(consumer), list(range(40)))
+        self.assertEqual(sorted(self.numbers(consumer)), [1, 2])
 
     def test_flushed(self) -> None:
         """A flushed database is begun again."""
@@ -171,30 +112,27 @@ class RedisConsumeTests(unittest.TestCase):
         self.write(message(1))
         consumer.wait_heard(2)
 
-    def test_limit(self) -> None:
-        """--limit ends it after so many events, with status 0, the rest untouched."""
-        self.write(*(message(number) for number in range(10)))
-        consumer = self.consumer("--limit", "4")
-        self.assertEqual(consumer.wait_exit(), 0)
-        self.assertEqual(self.numbers(consumer), [0, 1, 2, 3])
-        again = self.consumer("--claim-after", "3")
-        again.wait_heard(10)
-        self.assertEqual(self.numbers(again), list(range(10)))
-
     def test_time_limit(self) -> None:
         """--time-limit ends it after so many seconds, with status 0."""
         self.assertEqual(self.consumer("--time-limit", "0.5").wait_exit(), 0)
 
     def test_wrong_words(self) -> None:
-        """What cannot be used is one line and status 1."""
+        """What cannot be used is one line and status 1, before anything is read."""
+        status, said = run_consumer(self.settings, "app")
+        self.assertEqual((status, len(said.splitlines())), (1, 1), said)
         for words, settings, expected in (
             (("app",), {}, "must be module:function"),
             (("nowhere:hear",), {}, "there is no module nowhere"),
             (("json:hear",), {}, "the module has no function hear"),
             (("json:loads",), {"WS_REDIS_DSN": ""}, "WS_REDIS_DSN or WS_RABBITMQ_DSN: must be set"),
+            (("json:loads", "--broker", "rabbitmq"), {}, "WS_RABBITMQ_DSN: must be set"),
             (("json:loads",), {"WS_REDIS_DSN": "http://x"}, "the scheme must be redis"),
         ):
-            status, said = run_consumer({**self.settings, **settings}, *words)
-            self.assertEqual(status, 1, said)
-            self.assertIn(expected, said)
-            self.assertEqual(len(said.splitlines()), 1, said)
+            with redirect_stderr(StringIO()) as said_here:
+                status = main(["consume", *words], {**self.settings, **settings})
+            self.assertEqual(status, 1)
+            self.assertIn(expected, said_here.getvalue())
+            self.assertEqual(len(said_here.getvalue().splitlines()), 1)
+
+
+del ConsumeSuite
