@@ -20,13 +20,13 @@ from twisted.logger import LogLevel
 from twisted.python import usage
 
 from ws_gateway import __version__, options
-from ws_gateway.assembly.brokers import build_brokers, build_presence
+from ws_gateway.assembly.brokers import build_brokers, build_presence, judge_brokers
 from ws_gateway.assembly.clients import build_admission, build_house
 from ws_gateway.assembly.console import build_console
 from ws_gateway.assembly.events import MODES, SINKS, build_pipeline
 from ws_gateway.assembly.keys import build_authenticator, keys_by_url
 from ws_gateway.assembly.operators import build_inspector, build_manhole, judge_manhole
-from ws_gateway.assembly.process import belong_to
+from ws_gateway.assembly.process import TurnBack, belong_to
 from ws_gateway.assembly.reading import Reading, read, read_again
 from ws_gateway.assembly.reloadable import metrics_tokens, takers
 from ws_gateway.assembly.traces import build_tracing, judge_tracing
@@ -80,6 +80,7 @@ class Options(options.Options):
             self.reading = read(os.environ, self.overrides, _read_text)
             judge_manhole(self.reading.settings, _read_text)
             judge_tracing(self.reading.settings)
+            judge_brokers(self.reading.settings, _read_text)
         except ConfigError as error:
             lines = ["the gateway cannot start:", *error.problems]
             raise usage.UsageError("\n".join(lines)) from None
@@ -98,11 +99,13 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     worth = Threshold(LogLevel.levelWithName(settings.ops.log_level))
     node_id = settings.node.node_id or socket.gethostname()
     node_run = uuid.uuid4().hex
+
+    wrong = TurnBack(reactor)
     metrics = PrometheusMetrics(version=__version__)
     tracer, tracing = build_tracing(settings, reactor, node_id, metrics)
 
     # Inwards: from clients to the backend.
-    brokers = build_brokers(settings, node_id, node_run, reactor, metrics)
+    brokers = build_brokers(settings, node_id, node_run, reactor, metrics, wrong)
     sinks = [
         sink
         for place in MODES[settings.events_mode]
@@ -130,7 +133,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     for source in sources:
         source.feed(outbox)
     relay = brokers[0].relay if brokers else None
-    presence = build_presence(settings, node_id, node_run, reactor, registry, metrics)
+    presence = build_presence(settings, node_id, node_run, reactor, registry, metrics, wrong)
 
     # Looking in.
     readiness = [admission, pipeline, *fetched, *(one for side in brokers for one in side.readiness)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
+from cryptography.x509 import load_pem_x509_certificates
 from twisted.application.service import IService
 
 from ws_gateway.brokers.rabbitmq.link import RabbitLink, endpoint_of
@@ -26,6 +27,7 @@ from ws_gateway.domain.partitions import Partitions
 from ws_gateway.domain.registry import Registry
 from ws_gateway.domain.retry import Backoff
 from ws_gateway.dsn import RedisDsn
+from ws_gateway.errors import ConfigError
 from ws_gateway.events.limits import SinkLimits
 from ws_gateway.events.rabbitmq import RabbitSink
 from ws_gateway.events.redis import RedisSink
@@ -41,7 +43,15 @@ from ws_gateway.interfaces import (
 from ws_gateway.presence.pace import pace_of
 from ws_gateway.presence.service import PresenceService
 
-__all__ = ["BROKERS", "BROKER_LIMITS", "BrokerSide", "Presence", "build_brokers", "build_presence"]
+__all__ = [
+    "BROKERS",
+    "BROKER_LIMITS",
+    "BrokerSide",
+    "Presence",
+    "build_brokers",
+    "build_presence",
+    "judge_brokers",
+]
 
 _PROMPT = Backoff(0.1, 2.0)
 # A broker never refuses an event for good by failing on it: it is offered until it is taken.
@@ -96,10 +106,16 @@ class _Node:
     reactor: Any
     metrics: IMetrics
     partition: Callable[[Envelope], str | None]
+    turn_back: Callable[[str], None]
 
 
 def _redis_link(
-    settings: Settings, dsn: RedisDsn, reactor: Any, metrics: IMetrics, purpose: str
+    settings: Settings,
+    dsn: RedisDsn,
+    reactor: Any,
+    metrics: IMetrics,
+    purpose: str,
+    turn_back: Callable[[str], None],
 ) -> RedisLink:
     return RedisLink(
         dsn,
@@ -109,6 +125,7 @@ def _redis_link(
         purpose,
         settings.redis.ca_file,
         settings.brokers.timeout_seconds,
+        lambda why: turn_back(f"{dsn}: {why}"),
     )
 
 
@@ -124,7 +141,7 @@ def _redis(node: _Node) -> BrokerSide | None:
         return None
     # Events have a link of their own: a blocking read, or a crowd of publications, must not delay them.
     events, commands, reading = (
-        _redis_link(settings, redis.dsn, reactor, metrics, purpose)
+        _redis_link(settings, redis.dsn, reactor, metrics, purpose, node.turn_back)
         for purpose in ("events", "commands", "outbox")
     )
     streams = OutboxStreams(redis.outbox, redis.dead_letters, redis.maxlen)
@@ -163,7 +180,16 @@ def _rabbitmq(node: _Node) -> BrokerSide | None:
 
     def link(name: str) -> RabbitLink:
         endpoint = endpoint_of(dsn, reactor, rabbitmq.ca_file)
-        return RabbitLink(dsn, endpoint, reactor, random.random, metrics, rabbitmq.heartbeat_seconds, name)
+        return RabbitLink(
+            dsn,
+            endpoint,
+            reactor,
+            random.random,
+            metrics,
+            rabbitmq.heartbeat_seconds,
+            name,
+            lambda why: node.turn_back(f"{dsn}: {why}"),
+        )
 
     # It tells at `info` and `debug` of every frame, and at `error` of what we tell ourselves.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -196,12 +222,40 @@ BROKERS: Mapping[str, Callable[[_Node], BrokerSide | None]] = {"redis": _redis, 
 """How each broker's side is made, if its address is set. The first one that is there relays."""
 
 
+def judge_brokers(settings: Settings, read_text: Callable[[str], str]) -> None:
+    """See that the files of authorities can be used.
+
+    :raises ConfigError: one line for each that cannot.
+    """
+    problems = []
+    for name, path in (
+        ("REDIS_CA_FILE", settings.redis.ca_file),
+        ("RABBITMQ_CA_FILE", settings.rabbitmq.ca_file),
+    ):
+        if path is None:
+            continue
+        try:
+            load_pem_x509_certificates(read_text(path).encode())
+        except OSError as error:
+            problems.append(f"{name}={path!r}: cannot be read ({error.strerror or type(error).__name__})")
+        except ValueError:
+            problems.append(f"{name}={path!r}: must hold certificates in PEM")
+    if problems:
+        raise ConfigError(problems)
+
+
 def build_brokers(
-    settings: Settings, node_id: str, node_run: str, reactor: Any, metrics: IMetrics
+    settings: Settings,
+    node_id: str,
+    node_run: str,
+    reactor: Any,
+    metrics: IMetrics,
+    turn_back: Callable[[str], None],
 ) -> list[BrokerSide]:
     """The sides of the brokers that are in use; none where the mode needs none.
 
     :param node_run: new at every start.
+    :param turn_back: called with a sentence if a broker is there at the start and does not let us in.
     """
     if not settings.uses_brokers:
         return []
@@ -209,18 +263,24 @@ def build_brokers(
     partition: Callable[[Envelope], str | None] = lambda envelope: None  # noqa: E731  # one of two
     if ordering.partition_mode == "suffix":
         partition = Partitions(ordering.partition_max_len, ordering.partition_max_keys, metrics)
-    node = _Node(settings, node_id, node_run, reactor, metrics, partition)
+    node = _Node(settings, node_id, node_run, reactor, metrics, partition, turn_back)
     return [side for make in BROKERS.values() if (side := make(node)) is not None]
 
 
 def build_presence(
-    settings: Settings, node_id: str, node_run: str, reactor: Any, registry: Registry, metrics: IMetrics
+    settings: Settings,
+    node_id: str,
+    node_run: str,
+    reactor: Any,
+    registry: Registry,
+    metrics: IMetrics,
+    turn_back: Callable[[str], None],
 ) -> Presence | None:
     """Presence in Redis; None where it is in this node's memory alone."""
     dsn, presence = settings.presence_dsn, settings.presence
     if dsn is None:
         return None
-    link = _redis_link(settings, dsn, reactor, metrics, "presence")
+    link = _redis_link(settings, dsn, reactor, metrics, "presence", turn_back)
     store = RedisPresence(link, presence.prefix, node_id, node_run)
     pace = pace_of(
         presence.strategy, presence.ttl_seconds, presence.heartbeat_seconds, presence.grace_seconds

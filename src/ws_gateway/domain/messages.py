@@ -203,7 +203,7 @@ class Entry:
     :ivar source: the stream or queue.
     :ivar position: how the broker calls it there.
     :ivar body: the event document, as it was written.
-    :ivar deliveries: how often it was brought to a consumer, as far as the broker knows; 1 for the first time.
+    :ivar deliveries: how often it was brought to a consumer, as far as the broker knows; 1 the first time.
     """
 
     source: str

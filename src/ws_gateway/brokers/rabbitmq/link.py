@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ws_gateway.brokers.rabbitmq.trouble import sentence
+from ws_gateway.brokers.rabbitmq.trouble import is_final, sentence
 from ws_gateway.domain.retry import Backoff
 from ws_gateway.domain.throttle import Throttle
 from ws_gateway.dsn import AmqpDsn
@@ -121,6 +121,9 @@ class RabbitLink(Service):
     :param reactor: IReactorTime at least.
     :param chance: a random number, 0 <= chance < 1.
     :param heartbeat: seconds between signs of life; twice as long without any ends the connection. 0 = none.
+    :param turned_away: called with a sentence if the first RabbitMQ that is reached does not let us in (a
+        wrong password, no such virtual host): time does not heal that, so perhaps nobody wants to wait. The
+        link goes on.
     :ivar trouble: why nothing flows, in one sentence; empty while it does.
     :ivar wire: the connection, or None.
     """
@@ -136,8 +139,10 @@ class RabbitLink(Service):
         metrics: IMetrics,
         heartbeat: int = 30,
         name: str = "rabbitmq",
+        turned_away: Callable[[str], object] | None = None,
     ) -> None:
         self.name = name
+        self._turned_away = turned_away
         self._dsn = dsn
         self._endpoint = endpoint
         self._clock = reactor
@@ -259,6 +264,7 @@ class RabbitLink(Service):
         _log.info(
             "connected to {server} at {address}", server=wire.server, address=str(self._dsn), link=self.name
         )
+        self._turned_away = None
         self._up_since = self._clock.seconds()
         self.state = LinkState.UP
         self.trouble = ""
@@ -278,6 +284,9 @@ class RabbitLink(Service):
             self.trouble = f"no answer within {PATIENCE:.0f} s"
         else:
             self.trouble = sentence(cast("BaseException", failure.value))
+        if self._turned_away is not None and is_final(failure.value):
+            turned_away, self._turned_away = self._turned_away, None
+            turned_away(self.trouble)
         self._rest()
         for guest in list(self._guests):
             guest.unreachable()

@@ -17,9 +17,11 @@ from twisted.internet.error import ConnectionClosed as TransportClosed
 
 from ws_gateway.errors import BrokerDown, BrokerRefused
 
-__all__ = ["Lost", "one_line", "refusal", "sentence"]
+__all__ = ["Lost", "is_final", "one_line", "refusal", "sentence"]
 
 _MAX_LENGTH = 300
+# ACCESS_REFUSED and NOT_ALLOWED (AMQP 0-9-1, section 1.2 of the reference): who we are, and where we may go.
+_NOT_FOR_US = frozenset({403, 530})
 _TELLING = (ConnectError, TransportClosed, OSError, VerificationError)
 
 
@@ -49,6 +51,13 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, CancelledError):
         return "given up"
     return one_line(f"{error}") if isinstance(error, _TELLING) else type(error).__name__
+
+
+def is_final(error: BaseException | None) -> bool:
+    """Whether a connection was refused for a reason that lasts until somebody changes something."""
+    if isinstance(error, ConnectionClosed):
+        return error.reply_code in _NOT_FOR_US
+    return isinstance(error, BrokerRefused)
 
 
 def refusal(error: BaseException) -> BrokerRefused | Lost:

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ws_gateway.brokers.redis.connecting import Way
+from ws_gateway.brokers.redis.connecting import Unfit, Way
 from ws_gateway.brokers.redis.protocol import Conversation, Word, reply_or_error
 from ws_gateway.brokers.redis.replies import RedisOutage
 from ws_gateway.brokers.redis.scripts import Script
@@ -44,6 +44,9 @@ class RedisLink(Service):
     :param purpose: what it is for, in a word: the label of its metrics, and how Redis calls the connection.
     :param ca_file: certificates of the authorities that count (TLS), PEM; None means those of the system.
     :param timeout: seconds for a connect, and for an answer where a command says nothing else.
+    :param turned_away: called with a sentence if the first Redis that is reached is not one that we can use
+        (a wrong password, a cluster): time does not heal that, so perhaps nobody wants to wait. The link goes
+        on.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class RedisLink(Service):
         purpose: str,
         ca_file: str | None = None,
         timeout: float = 5.0,
+        turned_away: Callable[[str], object] | None = None,
     ) -> None:
+        self._turned_away = turned_away
         self._trouble = "not connected yet"
         self._dsn = dsn
         self._reactor = reactor
@@ -181,7 +186,11 @@ class RedisLink(Service):
                 conversation = await self._way.go()
             except BrokerDown as error:
                 self._say(error.detail)
+                if isinstance(error, Unfit) and self._turned_away is not None:
+                    turned_away, self._turned_away = self._turned_away, None
+                    turned_away(error.detail)
             else:
+                self._turned_away = None
                 began = self._reactor.seconds()
                 self._be_up(conversation)
                 try:
