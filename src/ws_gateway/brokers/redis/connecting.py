@@ -123,8 +123,10 @@ class Way:
             except BrokerRefused as error:
                 raise Unfit(f"Redis refuses the password ({error.code})") from None
         try:
-            # Refused while it loads, or has no master; so it is no good yet.
-            await ask("PING")
+            # Refused while it loads, or has no master; so it is no good yet. And what echoes is no Redis: a
+            # connection to a local port that nobody listens on may end in itself.
+            if await ask("PING") != b"PONG":
+                raise BrokerDown("what answers is no Redis")
         except BrokerRefused as error:
             if error.code == "NOAUTH":
                 raise Unfit("Redis wants a password (NOAUTH)") from None

@@ -9,12 +9,16 @@
 The fence tells what arrived. The entries of these batches are remembered by their ids until they are offered
 again, and settled without being sent. They are always the oldest of what is not settled, so as soon as
 a run goes on behind them, the rest is forgotten: whoever offers has given it up.
+
+Whoever hears of the end of a run may offer the next one within that call. So ends are told last, when nothing
+else is left to do.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Protocol
 
@@ -76,9 +80,14 @@ class _Run:
     arrived: list[bytes] = field(factory=list)
     error: BrokerDown | None = None
 
-    def fail(self, error: BrokerDown) -> None:
-        if not self.done.called:
-            self.done.errback(Failure(error))
+    def tell(self) -> None:
+        """Tell the end to whoever offered it."""
+        if self.done.called:
+            return
+        if self.error is None:
+            self.done.callback(None)
+        else:
+            self.done.errback(Failure(self.error))
 
 
 @define(eq=False)
@@ -111,6 +120,8 @@ class Line:
         self._unsure: list[tuple[int, list[bytes]]] = []
         self._arrived: set[bytes] = set()
         self._held: list[_Run] = []
+        self._ended: deque[_Run] = deque()
+        self._depth = 0
 
     @property
     def remembered(self) -> int:
@@ -125,22 +136,39 @@ class Line:
         if self._state is _State.BROKEN and self._flying:
             return fail(BrokerDown("a batch before it was not taken"))
         run = _Run(entries)
-        if self._state is _State.SENDING:
-            self._begin_anew_after_silence()
-            self._send(run)
-        else:
-            self._held.append(run)
-            if self._state is _State.BROKEN:
-                self._fence()
+        with self._telling_last():
+            if self._state is _State.SENDING:
+                self._begin_anew_after_silence()
+                self._send(run)
+            else:
+                self._held.append(run)
+                if self._state is _State.BROKEN:
+                    self._fence()
         return run.done
 
     def close(self) -> None:
         """Give up everything; answers that still come change nothing."""
+        error = BrokerDown("the gateway stops; whether Redis has it is not known")
         runs = dict.fromkeys([*(batch.run for batch in (*self._flying, *self._ready)), *self._held])
         self._ready.clear()
         self._held.clear()
-        for run in runs:
-            run.fail(BrokerDown("the gateway stops; whether Redis has it is not known"))
+        with self._telling_last():
+            for run in runs:
+                self._end(run, error)
+
+    @contextmanager
+    def _telling_last(self) -> Iterator[None]:
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            while self._ended and not self._depth:
+                self._ended.popleft().tell()
+
+    def _end(self, run: _Run, error: BrokerDown | None = None) -> None:
+        run.error = run.error or error
+        self._ended.append(run)
 
     def _begin_anew_after_silence(self) -> None:
         """Before Redis forgets us (KEY_SECONDS), which would look like a gap, forget the past ourselves."""
@@ -164,7 +192,7 @@ class Line:
         batches = list(_cut(run, fresh))
         run.left = len(batches)
         if not batches:
-            run.done.callback(None)
+            self._end(run)
             return
         self._ready.extend(batches)
         self._pump()
@@ -180,33 +208,33 @@ class Line:
             answer.addCallbacks(self._appended, self._failed, (batch,), {}, (batch,), {})
 
     def _appended(self, _: None, batch: _Batch) -> None:
-        self._flying.remove(batch)
-        batch.run.arrived.extend(batch.ids)
-        self._answered(batch.run)
-        self._pump()
+        with self._telling_last():
+            self._flying.remove(batch)
+            batch.run.arrived.extend(batch.ids)
+            self._answered(batch.run)
+            self._pump()
 
     def _failed(self, failure: Failure, batch: _Batch) -> None:
         error = failure.value
         assert isinstance(error, BrokerDown), failure
-        self._flying.remove(batch)
-        self._state = _State.BROKEN
-        self._unsure.append((batch.number, batch.ids))
-        unsent, self._ready = self._ready, deque()
-        for lost in (batch, *unsent):
-            lost.run.error = lost.run.error or error
-        for lost in (batch, *unsent):
-            self._answered(lost.run)
+        with self._telling_last():
+            self._flying.remove(batch)
+            self._state = _State.BROKEN
+            self._unsure.append((batch.number, batch.ids))
+            unsent, self._ready = self._ready, deque()
+            for lost in (batch, *unsent):
+                lost.run.error = lost.run.error or error
+            for lost in (batch, *unsent):
+                self._answered(lost.run)
 
     def _answered(self, run: _Run) -> None:
         """One more batch of a run has an answer."""
         run.left -= 1
-        if run.left or run.done.called:
+        if run.left:
             return
-        if run.error is None:
-            run.done.callback(None)
-        else:
+        if run.error is not None:
             self._arrived.update(run.arrived)
-            run.fail(run.error)
+        self._end(run)
 
     def _fence(self) -> None:
         self._state = _State.FENCING
@@ -220,19 +248,21 @@ class Line:
         self._begin_epoch()
         self._state = _State.SENDING
         held, self._held = self._held, []
-        for run in held:
-            if self._state is _State.SENDING:
-                self._send(run)
-            else:
-                run.fail(BrokerDown("a batch before it was not taken"))
+        with self._telling_last():
+            for run in held:
+                if self._state is _State.SENDING:
+                    self._send(run)
+                else:
+                    self._end(run, BrokerDown("a batch before it was not taken"))
 
     def _not_fenced(self, failure: Failure) -> None:
         error = failure.value
         assert isinstance(error, BrokerDown), failure
         self._state = _State.BROKEN
         held, self._held = self._held, []
-        for run in held:
-            run.fail(error)
+        with self._telling_last():
+            for run in held:
+                self._end(run, error)
 
 
 def _cut(run: _Run, entries: Sequence[Entry]) -> Iterator[_Batch]:

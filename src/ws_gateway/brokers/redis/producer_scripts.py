@@ -2,7 +2,7 @@
 
 A writer numbers its batches from 1 and keeps the number of the last one that Redis took under a key of its
 own, `ws:writer:<run>:<stream>:<epoch>`, which lasts for a day after the last batch. A batch is taken as a
-whole if it is exactly the next one, and passed over if Redis has it. Anything else is a gap: a batch before it
+whole if it is exactly the next one, and passed over if Redis has it. Anything else is a gap: one before it
 was not taken, or Redis has lost the key; to take it would make the one before look as if it were taken, too.
 
 A fence closes the key and tells its number. From then on no batch of that epoch is taken, however late it
