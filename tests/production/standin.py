@@ -4,7 +4,7 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Any, Self
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -15,7 +15,7 @@ from tests.integration.harness.keys import key_pair
 from tests.production.traefik import Clause, Table
 from tests.proxy.nginx import Nginx
 
-__all__ = ["Front", "StandIn"]
+__all__ = ["Front", "StandIn", "write_private_key"]
 
 _SECRET = secret("webhook")
 
@@ -106,6 +106,15 @@ def _expression(clause: Clause) -> str:
     return f"^{host} {method} {path}$"
 
 
+def write_private_key(path: Path, key: Any) -> str:
+    """A private key in a file, for those who sign tokens by themselves.
+
+    :returns: the path.
+    """
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return str(path)
+
+
 class Front:
     """A gateway and the demo application behind nginx, with the settings that the compose files give them.
 
@@ -116,8 +125,7 @@ class Front:
     def __init__(self, table: Table) -> None:
         self._keys = TemporaryDirectory(prefix="keys")
         self.private_key = Path(self._keys.name, "private.pem")
-        private = key_pair("RS256").private
-        self.private_key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        write_private_key(self.private_key, key_pair("RS256").private)
         self.application_port, self.internal_port = free_port(), free_port()
         self._settings = {
             "INTERNAL_LISTEN": f"tcp:{self.internal_port}:interface=127.0.0.1",
