@@ -48,10 +48,12 @@ class Generator:
     """Runs the program.
 
     :ivar prefix: what pins it to its core.
+    :ivar own_core: whether that core is nobody else's.
     """
 
     _program: Path
     _prefix: Sequence[str] = field(factory=tuple)
+    _own_core: bool = False
 
     def measure(self, command: str, *arguments: str) -> dict[str, Any]:
         """One measurement.
@@ -60,6 +62,14 @@ class Generator:
         :raises GeneratorFailed: anything went wrong, be it on one connection only.
         """
         return self._run([*self._prefix, str(self._program), command, *arguments])[-1]
+
+    def measure_alone(self, command: str, *arguments: str) -> dict[str, Any]:
+        """The same while nobody else is on its core: there it never sleeps, so no send has to wake it."""
+        return self.measure(command, *self._alone, *arguments)
+
+    @property
+    def _alone(self) -> list[str]:
+        return ["--awake"] if self._own_core else []
 
     @contextmanager
     def beside(self, command: str, *arguments: str) -> Iterator[dict[str, Any]]:
@@ -90,7 +100,7 @@ class Generator:
 
     def limits(self, server_cpu: int | None, client_cpu: int | None, seconds: float) -> list[dict[str, Any]]:
         """What the generator itself can do, against a server that costs next to nothing."""
-        arguments = ["--seconds", str(seconds)]
+        arguments = ["--seconds", str(seconds), *self._alone]
         for option, cpu in (("--server-cpu", server_cpu), ("--client-cpu", client_cpu)):
             if cpu is not None:
                 arguments += [option, str(cpu)]

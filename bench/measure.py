@@ -39,7 +39,7 @@ def compare(generator: Generator, figure: Figure, servers: Mapping[str, Address]
 
 def _one(generator: Generator, side: Side, address: Address) -> dict[str, Any]:
     ports = ("--port", str(address.port), "--http-port", str(address.http_port))
-    return generator.measure(side.command, *ports, *side.arguments)
+    return generator.measure_alone(side.command, *ports, *side.arguments)
 
 
 def _generator_figures(bench: Bench, done: list[Comparison]) -> None:

@@ -26,7 +26,7 @@ def _ours(bench: Bench, address: Address, shared: tuple[str, ...]) -> dict[str, 
     before = observed(address)["counted"]
     silent = ("--silent", MESSAGE, "--silents", AT_ONCE, "--depth", "1", "--payload", PING, "--expect", PONG)
     tokens = ("--tokens", str(bench.credentials.tokens))
-    result = bench.generator.measure("echo", "--port", str(address.port), *shared, *silent, *tokens)
+    result = bench.generator.measure_alone("echo", "--port", str(address.port), *shared, *silent, *tokens)
     seen = observed(address)
     due = result["silent"] + EVENTS_OF_A_CONNECTION * CONNECTIONS
     if seen["counted"] - before != due or seen["disorder"]:
@@ -53,7 +53,9 @@ def measure_messages(bench: Bench) -> list[Comparison]:
         try:
             for _ in range(bench.scale.repeats):
                 ours.append(_ours(bench, address, shared))
-                theirs.append(bench.generator.measure("echo", "--port", str(other.port), *shared, *echoed))
+                theirs.append(
+                    bench.generator.measure_alone("echo", "--port", str(other.port), *shared, *echoed)
+                )
         except GeneratorFailed as failure:
             return [Comparison(MESSAGES, AUTOBAHN, failure=str(failure), aim=aim)]
     return [Comparison(MESSAGES, AUTOBAHN, ours, theirs, aim=aim)]

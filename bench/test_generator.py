@@ -124,6 +124,18 @@ class GeneratorTests(unittest.TestCase):
         self.assertGreater(result["replies"], 0)
         self.assertEqual(result["errors"], {})
 
+    def test_awake(self) -> None:
+        """Without sleeping it sees the same, and looking for something to do is not counted as work."""
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING)
+            finish(peer)
+
+        result = self._echo(script, "--awake")
+        self.assertGreater(result["replies"], 0)
+        self.assertLess(result["generator_busy"], 1)
+
     def test_pieces(self) -> None:
         """Handshake and frames may come byte by byte, fragmented, with control frames in between."""
 

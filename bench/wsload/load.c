@@ -372,9 +372,11 @@ void load_turn(struct load *load, uint64_t until)
 {
     struct epoll_event events[EVENTS];
     uint64_t now = now_ns();
-    int wait = until <= now ? 0 : (int)((until - now + 999999) / 1000000);
+    int wait = until <= now || load->options->awake ? 0 : (int)((until - now + 999999) / 1000000);
     int count = epoll_wait(load->epoll, events, EVENTS, wait);
     load->now = now_ns();
+    if (count <= 0 && load->options->awake)
+        load->idle += load->now - now < LOOK_NS ? load->now - now : LOOK_NS;
     for (int i = 0; i < count; i++) {
         struct source *source = events[i].data.ptr;
         source->ready(load, source, events[i].events);

@@ -16,6 +16,7 @@ enum {
     OPEN_SECONDS = 60,
     DRAIN_SECONDS = 15,
     READ_BYTES = 256 * 1024,
+    LOOK_NS = 50000, /* a look for events that took longer was interrupted by somebody else */
 };
 
 enum fault {
@@ -64,6 +65,7 @@ struct options {
     double rate; /* a second, of each connection or of all publishers; 0: as fast as answers come */
     double seconds;
     double warmup;
+    bool awake; /* look for events without ever sleeping */
     int server_cpu; /* selftest only; -1: wherever the system likes */
     int client_cpu;
 };
@@ -119,6 +121,7 @@ struct load {
     uint64_t faults[FAULTS];
     char details[FAULTS][200];
     double busy_from, wall_from;
+    uint64_t idle, idle_from; /* awake: nanoseconds spent on looking for something to do */
 };
 
 void load_begin(struct load *load, const struct options *options);

@@ -37,13 +37,15 @@ static double cpu_seconds(void)
 void load_mark(struct load *load)
 {
     load->busy_from = cpu_seconds();
+    load->idle_from = load->idle;
     load->wall_from = (double)now_ns() / 1e9;
 }
 
 double load_busy(const struct load *load)
 {
     double wall = (double)now_ns() / 1e9 - load->wall_from;
-    return wall > 0 ? (cpu_seconds() - load->busy_from) / wall : 0;
+    double busy = cpu_seconds() - load->busy_from - (double)(load->idle - load->idle_from) / 1e9;
+    return wall > 0 && busy > 0 ? busy / wall : 0;
 }
 
 void load_fault(struct load *load, enum fault fault, const char *format, ...)
