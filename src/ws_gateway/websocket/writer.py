@@ -137,10 +137,31 @@ class Writer(ABC):
 class DirectWriter(Writer):
     """Writes to the socket itself; a pull producer only while something waits."""
 
+    def publish(self, batch: Batch) -> int:
+        """See Writer. What nearly every delivery needs is one piece: calls cost a crowd dearly."""
+        if self._queue is not None:
+            return super().publish(batch)
+        data = batch.joined(self.wire)
+        transport = self._transport
+        count = 0
+        if transport.connected and not (
+            transport.disconnecting or transport.dataBuffer or transport._tempDataBuffer
+        ):
+            try:
+                count = transport.socket.send(data)
+            except OSError:
+                pass  # would block, or broken: the transport finds out which, in its own time
+        if count != len(data) and not self._rest_sent(data[count:]):
+            self._wait()
+        return len(batch.outgoings)
+
     def _send(self, data: bytes) -> None:
         if not self._sent(data):
-            self._blocked()
-            self._transport.registerProducer(self, False)
+            self._wait()
+
+    def _wait(self) -> None:
+        self._blocked()
+        self._transport.registerProducer(self, False)
 
     def _sent(self, data: bytes) -> bool:
         """Write as much as the kernel takes and leave the rest to the transport."""
@@ -151,10 +172,15 @@ class DirectWriter(Writer):
             try:
                 count = transport.socket.send(data)
             except OSError:
-                count = 0  # would block, or broken: the transport finds out which, in its own time
+                count = 0  # as above
             if count == len(data):
                 return True
             data = data[count:]
+        return self._rest_sent(data)
+
+    def _rest_sent(self, data: bytes) -> bool:
+        """Leave it to the transport; whether nothing of it waits there."""
+        transport = self._transport
         transport.write(data)
         return not transport.dataBuffer and not transport._tempDataBuffer
 
