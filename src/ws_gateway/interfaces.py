@@ -274,6 +274,8 @@ class IPublicationSource(Interface):
 class IRelay(Interface):
     """The way to all nodes at once: through the outbox that every node reads."""
 
+    usable: bool = Attribute("Whether it can relay at the moment, as far as it knows. Cheap.")
+
     def relay(documents: Sequence[bytes]) -> Deferred[None]:
         """Write documents to the outbox, in order.
 

@@ -45,6 +45,7 @@ from ws_gateway.ops.notify import Manager, Notifier
 from ws_gateway.ops.ports import Opening, Ports
 from ws_gateway.ops.reload import Reload
 from ws_gateway.ops.signals import absorb_stop_signals
+from ws_gateway.outbox.relays import FirstUsable
 from ws_gateway.outbox.taker import OutboxTaker
 from ws_gateway.web.guard import KeyRing
 from ws_gateway.web.limits import HttpLimits
@@ -132,7 +133,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     outbox = OutboxTaker(delivery, registry, reactor, metrics, tracer)
     for source in sources:
         source.feed(outbox)
-    relay = brokers[0].relay if brokers else None
+    relay = FirstUsable([side.relay for side in brokers]) if brokers else None
     presence = build_presence(settings, node_id, node_run, reactor, registry, metrics, wrong)
 
     # Looking in.

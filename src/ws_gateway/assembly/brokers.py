@@ -219,7 +219,7 @@ def _rabbitmq(node: _Node) -> BrokerSide | None:
 
 
 BROKERS: Mapping[str, Callable[[_Node], BrokerSide | None]] = {"redis": _redis, "rabbitmq": _rabbitmq}
-"""How each broker's side is made, if its address is set. The first one that is there relays."""
+"""How each broker's side is made, if its address is set. The first one that is up relays."""
 
 
 def judge_brokers(settings: Settings, read_text: Callable[[str], str]) -> None:

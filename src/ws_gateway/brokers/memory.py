@@ -186,6 +186,10 @@ class MemoryRelay:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
 
+    @property
+    def usable(self) -> bool:
+        return self._broker.is_up
+
     def relay(self, documents: Sequence[bytes]) -> Deferred[None]:
         try:
             self._broker.write(documents)

@@ -30,6 +30,10 @@ class FakeRelay:
         """Everything that was taken, in order."""
         return [document for call in self.calls for document in call]
 
+    @property
+    def usable(self) -> bool:
+        return self.failure is None
+
     def relay(self, documents: Sequence[bytes]) -> Deferred[None]:
         if self.failure is not None:
             return fail(self.failure)

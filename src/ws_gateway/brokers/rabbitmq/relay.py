@@ -57,6 +57,10 @@ class RabbitRelay:
         """Relay nothing any more; calls that are under way fail with BrokerDown. Idempotent."""
         self._publisher.close()
 
+    @property
+    def usable(self) -> bool:
+        return self._publisher.is_up and not self._link.blocked
+
     def relay(self, documents: Sequence[bytes]) -> Deferred[None]:
         if not documents:
             return succeed(None)

@@ -68,6 +68,10 @@ class RedisRelay:
         self._bytes = 0
         self._busy = False
 
+    @property
+    def usable(self) -> bool:
+        return self._link.is_up
+
     def relay(self, documents: Sequence[bytes]) -> Deferred[None]:
         if not documents:
             return succeed(None)
