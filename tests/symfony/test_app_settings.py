@@ -109,8 +109,8 @@ def test_an_event_that_cannot_be_kept_comes_again(directory: Path) -> None:
 
 
 def test_the_page_of_the_demo(directory: Path) -> None:
-    """In dev the page is there, with a policy that lets it reach one WebSocket: where nothing names that, it is
-    the host that serves the page."""
+    """In dev the page is there, with a policy that lets it reach one WebSocket: by default that of the host
+    that serves the page."""
     with serving(directory, DEMO_WS_URL="wss://ws.example.com/ws?a=1&b=2") as web:
         status, body, headers = web.ask("GET", "/demo/chat?user_id=ada")
         assert status == 200
@@ -156,7 +156,7 @@ def test_tokens_that_cannot_be_made(directory: Path) -> None:
 
 @pytest.mark.parametrize("name", ["chat.html", "chat.css", "chat.js", "connection.js", "frames.js"])
 def test_the_page_is_the_python_demos(name: str) -> None:
-    """One source: src/ws_gateway/demo. There is a copy because neither a wheel nor an image has both places."""
+    """One source: src/ws_gateway/demo. It is copied because neither a wheel nor an image has both places."""
     assert (COPY / name).read_bytes() == (PAGE / name).read_bytes(), f"cp {PAGE / name} {COPY / name}"
     assert {path.name for path in COPY.iterdir()} == {
         path.name for path in PAGE.iterdir() if path.suffix in (".html", ".css", ".js")
