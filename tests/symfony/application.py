@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from tests.integration.harness.canary import leaks, secret
 from tests.integration.harness.daemon import API_KEY, Daemon
 from tests.integration.harness.keys import key_pair
 from tests.integration.harness.waiting import PATIENCE, until
+from tests.servers.process import free_port
 
 __all__ = ["DEMO_KEY", "HOOK_SECRET", "SYMFONY", "Consumer", "Stack", "WebServer", "missing"]
 
@@ -59,12 +59,6 @@ def missing() -> str | None:
         if what
         else None
     )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class _Php:
@@ -129,7 +123,7 @@ class WebServer(_Php):
     """
 
     def __init__(self, settings: Mapping[str, str], directory: Path, port: int = 0) -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         words = ["-S", f"127.0.0.1:{self.port}", "public/index.php"]
         super().__init__(words, {"PHP_CLI_SERVER_WORKERS": "4", **settings}, directory, f"web-{self.port}")
         try:
@@ -201,7 +195,7 @@ class Stack:
             self.private_key.write_bytes(
                 private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             )
-            port = _free_port()
+            port = free_port()
             self.gateway = Daemon(
                 {
                     "EVENTS_MODE": None,

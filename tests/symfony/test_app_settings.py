@@ -1,17 +1,24 @@
 """The Symfony application without a gateway: environments, the chat page, its package, its README."""
 
+import contextlib
 import hmac
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.integration.harness.keys import key_pair
+from tests.integration.harness.waiting import until
+from tests.servers.process import free_port
 from tests.symfony.application import DEMO_KEY, HOOK_SECRET, SYMFONY, WebServer, missing
 from ws_gateway.backend import sign
 
@@ -221,3 +228,70 @@ def test_the_readme_is_true(tmp_path: Path) -> None:
     routes = _run("php", "bin/console", "debug:router", "--format=json", **environment)
     for route in json.loads(routes).values():
         assert route["path"].split("{")[0] in text, route["path"]
+
+
+def test_the_readme_starts_it(tmp_path: Path) -> None:
+    """Its two commands, copied: only ports and keys are others. Then all is well."""
+    blocks = re.findall(r"```sh\n(.*?)```", (SYMFONY / "README.md").read_text(), re.S)
+    web, gateway = (next(block for block in blocks if word in block) for word in ("php -S", "twistd"))
+    ports = {"8180": str(free_port()), "8181": str(free_port())}
+    public, private = tmp_path / "dev_public.pem", tmp_path / "dev_private.pem"
+    public.write_bytes(Path(key_pair("RS256").path).read_bytes())
+    private.write_bytes(
+        key_pair("RS256").private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    twistd = f"{sys.executable} {ROOT / 'tests/integration/harness/run_twistd.py'} --pidfile="
+    others = {
+        **ports,
+        "../scripts/keys": str(tmp_path),
+        "scripts/keys": str(tmp_path),
+        "twistd": f"exec {twistd}",
+        " php -S": " exec php -S",
+        "composer install ": "true ",
+    }
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
+        **{name: str(tmp_path / "cache") for name in ("APP_CACHE_DIR", "APP_LOG_DIR")},
+    }
+    log = tmp_path / "log"
+    running = []
+    try:
+        for block, place in ((web, SYMFONY), (gateway, ROOT)):
+            for old, new in others.items():
+                block = block.replace(old, new)
+            with log.open("ab") as output:
+                running.append(
+                    subprocess.Popen(
+                        ["bash", "-c", block],
+                        cwd=place,
+                        env=environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        start_new_session=True,
+                    )
+                )
+        for port in ports.values():
+            until(lambda port=port: listens(int(port)), f"port {port}", log.read_text)
+        done = subprocess.run(
+            [
+                *(sys.executable, ROOT / "scripts" / "smoke"),
+                *(f"http://127.0.0.1:{port}" for port in ports.values()),
+            ],
+            env={**environment, "JWT_PRIVATE_KEY_FILE": str(private)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}{log.read_text()}"
+    finally:
+        for process in reversed(running):
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # workers of `php -S`
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
