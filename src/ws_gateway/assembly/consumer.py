@@ -11,15 +11,13 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel, globalLogBeginner
 
-from ws_gateway.brokers.rabbitmq.link import RabbitLink, endpoint_of
-from ws_gateway.brokers.redis.link import RedisLink
 from ws_gateway.config.consumer import ConsumerSettings
 from ws_gateway.config.load import load_consumer
 from ws_gateway.consumer.calling import InThread, NotCallable, load_function
+from ws_gateway.consumer.links import rabbit_link, redis_link
 from ws_gateway.consumer.rabbitmq import Queues, RabbitInbox
 from ws_gateway.consumer.redis import Membership, RedisInbox, Streams
 from ws_gateway.consumer.worker import Rules, Worker
-from ws_gateway.domain.uncounted import Uncounted
 from ws_gateway.errors import ConfigError
 from ws_gateway.interfaces import IInbox
 from ws_gateway.ops.clock import count_monotonic_time
@@ -122,14 +120,10 @@ def _redis(settings: ConsumerSettings, wish: Wish, reactor: Any) -> IInbox:
     if dsn is None:
         raise ConfigError(["WS_REDIS_DSN: must be set to read from Redis"])
 
-    def link(purpose: str) -> RedisLink:
-        patience = settings.brokers.timeout_seconds
-        return RedisLink(dsn, reactor, random.random, Uncounted(), purpose, redis.ca_file, patience)
-
     name = wish.name or f"{socket.gethostname()}-{os.getpid()}"
     inbox: IInbox = RedisInbox(
-        link("consume"),
-        link("acknowledge"),
+        redis_link(dsn, reactor, "consume", redis.ca_file, settings.brokers.timeout_seconds),
+        redis_link(dsn, reactor, "acknowledge", redis.ca_file, settings.brokers.timeout_seconds),
         reactor,
         Membership(wish.group, name, wish.from_start, wish.claim_after, wish.prefetch),
         Streams(
@@ -150,16 +144,15 @@ def _rabbitmq(settings: ConsumerSettings, wish: Wish, reactor: Any) -> IInbox:
     if rabbitmq.inbox_queue is None and rabbitmq.events_queue is None:
         raise ConfigError(["RABBITMQ_INBOX_QUEUE or RABBITMQ_EVENTS_QUEUE: must name the queue to read"])
 
-    def link(name: str) -> RabbitLink:
-        try:
-            endpoint = endpoint_of(dsn, reactor, rabbitmq.ca_file)
-        except (OSError, ValueError) as error:
-            raise ConfigError([f"RABBITMQ_CA_FILE={rabbitmq.ca_file!r}: {error}"]) from None
-        heartbeat = rabbitmq.heartbeat_seconds
-        return RabbitLink(dsn, endpoint, reactor, random.random, Uncounted(), heartbeat, name)
-
+    try:
+        reading, writing = (
+            rabbit_link(dsn, reactor, purpose, rabbitmq.ca_file, rabbitmq.heartbeat_seconds)
+            for purpose in ("consume", "dead letters")
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"RABBITMQ_CA_FILE={rabbitmq.ca_file!r}: {error}"]) from None
     queues = Queues(rabbitmq.inbox_queue, rabbitmq.events_queue, prefetch=wish.prefetch)
-    inbox: IInbox = RabbitInbox(link("consume"), link("dead letters"), reactor, random.random, queues)
+    inbox: IInbox = RabbitInbox(reading, writing, reactor, random.random, queues)
     return inbox
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 
 from twisted.web.resource import Resource
@@ -28,9 +29,9 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+\Z")
 
 
-def add_chat(parent: Resource, ws_url: str, ws_port: int) -> None:
+def add_chat(parent: Resource, ws_urls: Sequence[str], ws_port: int) -> None:
     """Put the page and its files under `parent`."""
-    parent.putChild(b"chat", ChatPage(_read("chat.html"), ws_url, ws_port))
+    parent.putChild(b"chat", ChatPage(_read("chat.html"), ws_urls, ws_port))
     for name, media_type in _FILES.items():
         parent.putChild(name.encode(), _File(_read(name), media_type))
 
@@ -38,17 +39,18 @@ def add_chat(parent: Resource, ws_url: str, ws_port: int) -> None:
 class ChatPage(Leaf):
     """The page itself."""
 
-    def __init__(self, template: bytes, ws_url: str, ws_port: int) -> None:
+    def __init__(self, template: bytes, ws_urls: Sequence[str], ws_port: int) -> None:
         """
-        :param ws_url: where the page connects; empty: to the host that serves it, at `ws_port`.
+        :param ws_urls: where the page connects: to the first, or to the one that the query names (`node=2`);
+            none: to the host that serves it, at `ws_port`.
         """
         super().__init__()
         self._template = template
-        self._ws_url = ws_url
+        self._ws_urls = ws_urls
         self._ws_port = ws_port
 
     def render_GET(self, request: Request) -> bytes:
-        ws_url = self._ws_url or _derived(request, self._ws_port)
+        ws_url = self._chosen(request) or _derived(request, self._ws_port)
         policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:;"
             f" connect-src 'self' {ws_url};"
@@ -59,6 +61,12 @@ class ChatPage(Leaf):
         request.setHeader("Referrer-Policy", "no-referrer")
         request.setHeader("Cross-Origin-Opener-Policy", "same-origin")
         return _static(request, body, "text/html; charset=utf-8")
+
+    def _chosen(self, request: Request) -> str:
+        """One of ours: an address in the query would have the token sent to whoever made the link."""
+        number = request.args.get(b"node", [b"1"])[0]
+        at = int(number) - 1 if number.isdigit() and len(number) < 5 else 0
+        return self._ws_urls[at if 0 <= at < len(self._ws_urls) else 0] if self._ws_urls else ""
 
 
 class _File(Leaf):

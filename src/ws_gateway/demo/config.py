@@ -6,11 +6,16 @@ masked) and what is allowed. Nothing here reads the process environment; `tap` p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
-__all__ = ["DemoConfig", "SettingsError"]
+from ws_gateway.dsn import AmqpDsn, RedisDsn, masked, parse_amqp, parse_redis
+
+__all__ = ["CoreConfig", "DemoConfig", "SettingsError"]
+
+T = TypeVar("T")
 
 _SWITCH = {
     "1": True,
@@ -38,6 +43,33 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CoreConfig:
+    """What the demo needs to know of brokers, in core mode. All of it is named as for the gateway.
+
+    :ivar redis: where Redis is; events and publications go by it if it is there.
+    :ivar rabbitmq: where RabbitMQ is.
+    :ivar presence: the Redis with the list of who is online, or None.
+    :ivar group: the consumer group of Redis.
+    :ivar partitions: whether messages come by streams of partitions.
+    """
+
+    redis: RedisDsn | None = None
+    rabbitmq: AmqpDsn | None = None
+    presence: RedisDsn | None = None
+    presence_prefix: str = "presence:"
+    group: str = "ws-demo"
+    partitions: bool = False
+    redis_ca_file: str | None = None
+    inbox_stream: str = "ws.inbox"
+    events_stream: str = "ws.events"
+    outbox_stream: str = "ws.outbox"
+    dead_letter_stream: str = "ws.dlq"
+    rabbitmq_ca_file: str | None = None
+    inbox_queue: str = "ws.inbox"
+    events_queue: str = "ws.events"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
     """What the demo needs to know.
 
@@ -46,8 +78,10 @@ class DemoConfig:
     :ivar api_key: what we show the gateway; without one it refuses us.
     :ivar demo_key: what callers of the demo's own `/api` show (`X-Demo-Key`); empty leaves it open.
     :ivar demo_mode: whether the chat page and its tokens exist.
-    :ivar ws_url: where the chat page connects; empty means: the host that served the page, with `ws_port`.
+    :ivar ws_urls: where the chat page connects, one a node; none means: the host that served the page, with
+        `ws_port`.
     :ivar ws_port: port of the gateway as `gateway_url` has it.
+    :ivar core: how brokers are used; None in terminator mode.
     """
 
     host: str = "127.0.0.1"
@@ -60,8 +94,9 @@ class DemoConfig:
     jwt_alg: str = "RS256"
     jwt_key_file: str = ""
     jwt_secret: str = field(default="", repr=False)
-    ws_url: str = ""
+    ws_urls: tuple[str, ...] = ()
     ws_port: int = 8180
+    core: CoreConfig | None = None
 
     @property
     def signs_by_secret(self) -> bool:
@@ -88,8 +123,9 @@ class DemoConfig:
             jwt_alg=reader.choice("DEMO_JWT_ALG", "RS256", _SIGNED_BY_KEY + _SIGNED_BY_SECRET),
             jwt_key_file=reader.text("DEMO_JWT_PRIVATE_KEY_FILE", ""),
             jwt_secret=reader.text("DEMO_JWT_SECRET", ""),
-            ws_url=reader.ws_url("DEMO_WS_URL"),
+            ws_urls=reader.ws_urls("DEMO_WS_URL"),
             ws_port=url.port or (443 if url.scheme == "https" else 80),
+            core=reader.core(),
         )
         if config.demo_mode:
             if config.signs_by_secret and not config.jwt_secret:
@@ -164,23 +200,69 @@ class _Reader:
             return urlsplit(default), ""
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]), unquote(parts.password or "")
 
-    def ws_url(self, name: str) -> str:
-        value = self.text(name, "")
-        parts = _split(value) if value else None
-        if value and (
-            parts is None
-            or parts.scheme not in ("ws", "wss")
-            or parts.fragment
-            or "@" in parts.netloc
-            or not value.isascii()
-            or not value.isprintable()
-            or set(value) & set(" ;,'\"<>")
-        ):
+    def core(self) -> CoreConfig | None:
+        """What stands there of brokers, in core mode."""
+        if self.choice("WS_MODE", "terminator", ("terminator", "core")) != "core":
+            return None
+        redis = self.address(parse_redis, "WS_REDIS_DSN", "REDIS_DSN")
+        rabbitmq = self.address(parse_amqp, "WS_RABBITMQ_DSN", "RABBITMQ_DSN")
+        named = ("WS_REDIS_DSN", "REDIS_DSN", "WS_RABBITMQ_DSN", "RABBITMQ_DSN")
+        if not any(self.text(name, "") for name in named):
             self.problems.append(
-                f"{name}={value!r}: allowed is ws://host[:port]/path or wss://host[:port]/path"
+                "WS_REDIS_DSN and WS_RABBITMQ_DSN are not set: WS_MODE=core needs one of them"
             )
-            return ""
-        return value
+        return CoreConfig(
+            redis=redis,
+            rabbitmq=rabbitmq,
+            presence=self.address(parse_redis, "PRESENCE_REDIS_DSN") or redis,
+            presence_prefix=self.text("PRESENCE_REDIS_PREFIX", "presence:"),
+            group=self.text("DEMO_CONSUMER_GROUP", "ws-demo"),
+            partitions=self.text("ORDERING_PARTITION_MODE", "none").lower() == "suffix",
+            redis_ca_file=self.text("REDIS_CA_FILE", "") or None,
+            inbox_stream=self.text("REDIS_INBOX_STREAM", "ws.inbox"),
+            events_stream=self.text("REDIS_EVENTS_STREAM", "ws.events"),
+            outbox_stream=self.text("REDIS_STREAM", "ws.outbox"),
+            dead_letter_stream=self.text("REDIS_DLQ_STREAM", "ws.dlq"),
+            rabbitmq_ca_file=self.text("RABBITMQ_CA_FILE", "") or None,
+            inbox_queue=self.text("RABBITMQ_INBOX_QUEUE", "ws.inbox"),
+            events_queue=self.text("RABBITMQ_EVENTS_QUEUE", "ws.events"),
+        )
+
+    def address(self, parse: Callable[[str], T], *names: str) -> T | None:
+        """The first of the names that is set, as the address of a broker."""
+        for name in names:
+            if value := self.text(name, ""):
+                try:
+                    return parse(value)
+                except ValueError as error:
+                    self.problems.append(f"{name}={masked(value)!r}: {error}")
+                    return None
+        return None
+
+    def ws_urls(self, name: str) -> tuple[str, ...]:
+        value = self.text(name, "")
+        urls = value.split(" ") if value else []
+        if all(map(_is_ws_url, urls)):
+            return tuple(urls)
+        self.problems.append(
+            f"{name}={value!r}: allowed is ws://host[:port]/path or wss://host[:port]/path, several with a"
+            " blank between them"
+        )
+        return ()
+
+
+def _is_ws_url(text: str) -> bool:
+    """Whether it is an address of a WebSocket, and nothing that could add to the page's policy."""
+    parts = _split(text)
+    return (
+        parts is not None
+        and parts.scheme in ("ws", "wss")
+        and not parts.fragment
+        and "@" not in parts.netloc
+        and text.isascii()
+        and text.isprintable()
+        and not set(text) & set(" ;,'\"<>")
+    )
 
 
 def _split(url: str) -> SplitResult | None:

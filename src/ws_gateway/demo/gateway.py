@@ -6,7 +6,7 @@ anybody's fault, and a demo does not need the speed.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from treq.client import HTTPClient
 from treq.content import collect
@@ -26,7 +26,7 @@ from twisted.web.iweb import IResponse
 
 from ws_gateway.backend import Call, GatewayError
 
-__all__ = ["GatewayClient", "GatewayDown", "GatewayFault", "GatewayRefused"]
+__all__ = ["GatewayClient", "GatewayDown", "GatewayFault", "GatewayRefused", "IGateway"]
 
 T = TypeVar("T")
 
@@ -63,6 +63,17 @@ class GatewayDown(GatewayFault):
 
 class GatewayRefused(GatewayFault):
     """It said no, or answered what no gateway answers: asking again changes nothing."""
+
+
+class IGateway(Protocol):
+    """A way to the gateway for what `Calls` builds."""
+
+    def send(self, call: Call[Any]) -> Deferred[Any]:
+        """Have it done.
+
+        :raises GatewayDown: (as a failure) see there.
+        :raises GatewayRefused: (as a failure) see there.
+        """
 
 
 class _AnswerTooLarge(Exception):

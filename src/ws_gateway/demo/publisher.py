@@ -68,6 +68,7 @@ class Publisher(Service):
         self._in_flight = False
         self._work: Deferred[None] = succeed(None)
         self._awake: Deferred[None] | None = None
+        self._waiting: list[Deferred[None]] = []
         self._down = False
 
     def __len__(self) -> int:
@@ -77,6 +78,14 @@ class Publisher(Service):
     def full(self) -> bool:
         """Whether the next publication would find no room; so it is before the start and after the stop."""
         return not self.running or len(self._queue) >= self._limit
+
+    def settled(self) -> Deferred[None]:
+        """Wait until nothing is under way: everything was sent, or given up."""
+        if not self._queue and not self._in_flight:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
 
     def submit(self, call: Call[int], replaces: str | None = None) -> bool:
         """Queue a publication. Never raises, never blocks.
@@ -120,6 +129,9 @@ class Publisher(Service):
                 await self._send(self._queue.popleft())
         finally:
             self._in_flight = False
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
 
     async def _send(self, publication: _Waiting) -> None:
         pause = _FIRST_PAUSE

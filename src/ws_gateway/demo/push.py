@@ -11,7 +11,7 @@ from twisted.web.server import Request
 
 from ws_gateway.backend import Calls
 from ws_gateway.demo.answers import DemoKey, Folder, Leaf, Missing, answer_later, answer_problem
-from ws_gateway.demo.gateway import GatewayClient
+from ws_gateway.demo.gateway import IGateway
 
 __all__ = ["PushDemo"]
 
@@ -21,7 +21,7 @@ _LONGEST_SUBJECT = 512
 class PushDemo(Folder):
     """The last part of the path names the user."""
 
-    def __init__(self, calls: Calls, gateway: GatewayClient, key: DemoKey) -> None:
+    def __init__(self, calls: Calls, gateway: IGateway, key: DemoKey) -> None:
         super().__init__()
         self._calls = calls
         self._gateway = gateway
@@ -35,7 +35,7 @@ class PushDemo(Folder):
 class _PushTo(Leaf):
     methods = (b"POST",)
 
-    def __init__(self, subject: str, calls: Calls, gateway: GatewayClient, key: DemoKey) -> None:
+    def __init__(self, subject: str, calls: Calls, gateway: IGateway, key: DemoKey) -> None:
         super().__init__()
         self._subject = subject
         self._calls = calls

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -37,12 +38,15 @@ class RosterSync(Service):
         *,
         interval: float = 15.0,
         retry: float = 2.0,
+        lag: float = 0.0,
     ) -> None:
         """
         :param connections: asks the gateway; fails with GatewayFault.
         :param changed: called when the list shows other users online than the roster knew.
         :param interval: seconds from an answer to the next question.
         :param retry: the same after a question that failed.
+        :param lag: how many seconds the list may be behind the events: so long these are noted before it is
+            asked for.
         """
         self._connections = connections
         self._roster = roster
@@ -50,6 +54,7 @@ class RosterSync(Service):
         self._clock = clock
         self._interval = interval
         self._retry = retry
+        self._lag = lag
         self._timer: IDelayedCall | None = None
         self._asking: Deferred[None] | None = None
         self._last_fault = ""
@@ -90,6 +95,8 @@ class RosterSync(Service):
         self._roster.await_list()
         pause = self._retry
         try:
+            if self._lag:
+                await deferLater(self._clock, self._lag)
             listed = await self._connections()
         except GatewayFault as fault:
             self._note(fault.detail)

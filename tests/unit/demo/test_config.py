@@ -105,3 +105,40 @@ class ProblemsTests(SynchronousTestCase):
         ):
             self.assertEqual(len(problems(DEMO_WS_URL=url)), 1, url)
         self.assertEqual(problems(DEMO_WS_URL="wss://gw.example/ws?v=1"), ())
+
+    def test_several_nodes(self) -> None:
+        """Addresses of several nodes stand in a list."""
+        config = DemoConfig.from_mapping({"DEMO_WS_URL": "ws://a:1/ws ws://b:2/ws"})
+        self.assertEqual(config.ws_urls, ("ws://a:1/ws", "ws://b:2/ws"))
+
+
+class CoreTests(SynchronousTestCase):
+    def test_terminator(self) -> None:
+        """Addresses of brokers alone change nothing."""
+        self.assertIsNone(DemoConfig.from_mapping({"WS_REDIS_DSN": "redis://r"}).core)
+
+    def test_core(self) -> None:
+        """WS_MODE=core reads where brokers are, as the gateway does."""
+        config = DemoConfig.from_mapping(
+            {
+                "WS_MODE": "core",
+                "REDIS_DSN": "redis://:secret@r:1/2",
+                "WS_RABBITMQ_DSN": "amqp://u:secret@m",
+                "REDIS_STREAM": "out",
+                "ORDERING_PARTITION_MODE": "suffix",
+            }
+        )
+        core = config.core
+        assert core is not None and core.redis is not None and core.rabbitmq is not None
+        self.assertEqual((core.redis.hosts, core.redis.database), ((("r", 1),), 2))
+        self.assertEqual(core.presence, core.redis)
+        self.assertEqual((core.outbox_stream, core.partitions, core.group), ("out", True, "ws-demo"))
+        self.assertNotIn("secret", repr(config))
+
+    def test_problems(self) -> None:
+        """A mode that does not exist, no broker, and an address that is none are told, without secrets."""
+        self.assertIn("terminator, core", problems(WS_MODE="cluster")[0])
+        (line,) = problems(WS_MODE="core")
+        self.assertIn("WS_REDIS_DSN and WS_RABBITMQ_DSN are not set", line)
+        (line,) = problems(WS_MODE="core", WS_REDIS_DSN="http://u:secret@r", WS_RABBITMQ_DSN="amqp://m")
+        self.assertIn("WS_REDIS_DSN='http://***@r'", line)

@@ -7,12 +7,12 @@ from typing import Any
 
 import jwt
 from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.demo.fakes import GatewayResource, message, web_client
-from ws_gateway.backend import Calls, sign
+from ws_gateway.backend import Calls, ReplayWindow, sign
 from ws_gateway.demo.config import DemoConfig
 from ws_gateway.demo.gateway import GatewayClient
 from ws_gateway.demo.publisher import Publisher
@@ -39,7 +39,15 @@ class DemoTestCase(SynchronousTestCase):
         self.publisher = Publisher(client.send, self.clock, lambda: 0.0, limit=2)
         self.publisher.startService()
         self.room = Room(Roster(), calls, self.publisher, lambda: 1700000001.5)
-        tree = demo_tree(config, calls, client, self.room, lambda: 1700000000.0)
+        tree = demo_tree(
+            config,
+            calls,
+            client,
+            lambda user_id: client.send(calls.connections(user_id=user_id)),
+            self.room,
+            ReplayWindow(),
+            lambda: 1700000000.0,
+        )
         self.http = StubTreq(tree)
 
     def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
@@ -171,7 +179,9 @@ class WithoutSecretTests(DemoTestCase):
             DemoConfig(),
             Calls("http://gateway.example", "key-1"),
             GatewayClient(self.gateway_http, self.clock),
+            lambda user_id: succeed([]),
             self.room,
+            ReplayWindow(),
             lambda: 0.0,
         )
         self.http = StubTreq(tree)
@@ -353,7 +363,7 @@ class ChosenAddressTests(DemoTestCase):
         "demo_mode": True,
         "jwt_alg": "HS256",
         "jwt_secret": "s" * 32,
-        "ws_url": "wss://gw.example/ws?a=1&b=2",
+        "ws_urls": ("wss://gw.example/ws?a=1&b=2", "wss://other.example/ws"),
     }
 
     def test_page(self) -> None:
@@ -364,3 +374,18 @@ class ChosenAddressTests(DemoTestCase):
             "connect-src 'self' wss://gw.example/ws?a=1&b=2;",
             headers.getRawHeaders("content-security-policy")[0],
         )
+
+    def test_other_node(self) -> None:
+        """The query chooses one of the addresses of DEMO_WS_URL by its number, and no other address."""
+        for query, host in (
+            ("node=1", b"gw.example"),
+            ("node=2", b"other.example"),
+            ("node=3", b"gw.example"),
+            ("node=0", b"gw.example"),
+            ("node=-1", b"gw.example"),
+            ("node=wss://evil.example/", b"gw.example"),
+            ("node=" + "9" * 5000, b"gw.example"),
+        ):
+            _, body, headers = self.ask("GET", f"/demo/chat?{query}")
+            self.assertIn(b'content="wss://' + host, body, query)
+            self.assertIn(f"wss://{host.decode()}", headers.getRawHeaders("content-security-policy")[0])
