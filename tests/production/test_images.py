@@ -20,7 +20,7 @@ from tests.integration.harness.keys import key_pair
 from tests.integration.harness.rawclient import RawClient
 from tests.integration.harness.tokens import token_for
 from tests.integration.harness.waiting import PATIENCE, until
-from tests.production.cleanroot import borrowed, build, can_make_roots, debian
+from tests.production.cleanroot import borrowed, build, can_make_roots, debian, end, inside
 from tests.production.dockerfile import Ignored, command_of, stages
 from tests.production.stacks import ROOT
 
@@ -142,12 +142,6 @@ class Contained:
     def lines(self, event):
         return [line for line in map(json.loads, list(self.said)) if event in line["event"]]
 
-    def inside(self):
-        """Its own number here: the only child of the one that made the namespace."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        assert len(children) == 1, children
-        return int(children[0])
-
     def health(self):
         words = self.image.command(["healthcheck"], self.settings, read_only=True)
         return subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
@@ -190,7 +184,7 @@ def test_it_runs(gateway_image):
             contained.log,
         )
         assert contained.process.poll() is None, contained.log()
-        status = Path(f"/proc/{contained.inside()}/status").read_text()
+        status = Path(f"/proc/{inside(contained.process)}/status").read_text()
         assert re.search(r"^Uid:\s+10001\s+10001", status, re.MULTILINE)
         assert re.search(r"^NSpid:\s+\d+\s+1$", status, re.MULTILINE)
         assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
@@ -201,7 +195,7 @@ def test_it_runs(gateway_image):
         with RawClient(("127.0.0.1", contained.port)) as client:
             client.handshake(token_for("42"))
             client.ping_pong()
-            os.kill(contained.inside(), signal.SIGTERM)
+            os.kill(inside(contained.process), signal.SIGTERM)
             assert client.read_close()[0] == 1012
         assert contained.process.wait(PATIENCE) == 0, contained.log()
         contained.reader.join(PATIENCE)
@@ -209,9 +203,7 @@ def test_it_runs(gateway_image):
             line for line in map(json.loads, contained.said) if line["level"] in ("error", "critical")
         ]
     finally:
-        if contained.process.poll() is None:
-            contained.process.kill()
-            contained.process.wait()
+        end(contained.process)
 
 
 def test_it_says_what_is_wrong(gateway_image):

@@ -15,7 +15,7 @@ from tests.integration.harness.canary import secret
 from tests.integration.harness.daemon import API_KEY, Daemon
 from tests.integration.harness.keys import key_pair
 from tests.integration.harness.waiting import PATIENCE, until
-from tests.production.cleanroot import build, can_make_roots, debian
+from tests.production.cleanroot import build, can_make_roots, debian, end, inside
 from tests.production.compose import environment_of, merged
 from tests.production.dockerfile import Ignored, command_of, stages
 from tests.production.stacks import PRODUCTION, ROOT, STACKS
@@ -111,8 +111,7 @@ class Apache:
 
     def stop(self):
         """End it as the image says."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        os.kill(int(children[0]), getattr(signal, LAST.last("STOPSIGNAL")))
+        os.kill(inside(self.process), getattr(signal, LAST.last("STOPSIGNAL")))
         return self.process.wait(PATIENCE)
 
 
@@ -123,9 +122,7 @@ def apache(image, settings, mounts=None):
     try:
         yield running
     finally:
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.wait()
+        end(running.process)
         running.log.close()
 
 
