@@ -75,7 +75,9 @@ def measure(scale: Scale, only: str, comparisons: list[Comparison], storms: list
         )
     credentials = make_credentials(BUILD, scale.connects, CHANNEL)
     generator = Generator(program, pinned(generator_core), own_core=generator_core is not None)
-    bench = Bench(generator, server_core, BUILD, credentials, scale, lambda name: only in name)
+    bench = Bench(
+        generator, server_core, generator_core, BUILD, credentials, scale, lambda name: only in name
+    )
     figures = [name for name in names_of(bench) if only in name]
     if not figures and only not in STORM:
         raise SystemExit(f"bench: no figure has {only!r} in its name")

@@ -28,8 +28,12 @@ class Unit(Enum):
                         scaled = float(f"{amount / divisor:.3g}")
                         return f"{scaled:#.3g}".rstrip(".") + unit
                 return f"{amount:.0f}"
+            case Unit.BYTES if amount >= 1024 * 1024:
+                return f"{amount / 1024 / 1024:.0f} MB"
             case Unit.BYTES:
                 return f"{amount / 1024:.2f} KB"
+            case Unit.MILLISECONDS if amount < 1:
+                return f"{amount:.2f} ms"
             case Unit.MILLISECONDS:
                 return f"{amount:.1f} ms"
 
@@ -39,7 +43,11 @@ class Bound(Enum):
 
     RATIO_AT_LEAST = "ratio at least"
     RATIO_AT_MOST = "ratio at most"
+    AT_LEAST = "at least"
     AT_MOST = "at most"
+
+
+_ABSOLUTE = (Bound.AT_LEAST, Bound.AT_MOST)
 
 
 @frozen
@@ -51,14 +59,14 @@ class Aim:
 
     def text(self, unit: Unit) -> str:
         """The aim for people: at least so many times, at most `8.00 KB`."""
-        if self.bound is Bound.AT_MOST:
-            return f"≤ {unit.text(self.amount)}"
+        if self.bound in _ABSOLUTE:
+            return f"{'≥' if self.bound is Bound.AT_LEAST else '≤'} {unit.text(self.amount)}"
         return f"{'≥' if self.bound is Bound.RATIO_AT_LEAST else '≤'} {self.amount:g} {TIMES}"
 
     def reached(self, ours: float, ratio: float | None) -> bool | None:
         """Whether it is; None where that cannot be known."""
-        if self.bound is Bound.AT_MOST:
-            return ours <= self.amount
+        if self.bound in _ABSOLUTE:
+            return ours >= self.amount if self.bound is Bound.AT_LEAST else ours <= self.amount
         if ratio is None:
             return None
         return ratio >= self.amount if self.bound is Bound.RATIO_AT_LEAST else ratio <= self.amount

@@ -45,6 +45,7 @@ class Scale:
     :ivar crowds: how many subscribers hear the publications beside Nchan.
     :ivar idle: how many connections memory is measured with.
     :ivar still: how many are idle while others come and go.
+    :ivar burst: how many messages go to Redis in one burst.
     """
 
     repeats: int
@@ -55,10 +56,11 @@ class Scale:
     idle: tuple[int, ...]
     still: int
     gap_seconds: float
+    burst: int
 
 
-FULL = Scale(3, 3.0, 8000, 20.0, (100, 1000, 5000), (1000, 5000, 15_000), 15_000, 60.0)
-QUICK = Scale(1, 0.6, 2000, 4.0, (100, 1000, 5000), (1000, 3000), 3000, 4.0)
+FULL = Scale(3, 3.0, 8000, 20.0, (100, 1000, 5000), (1000, 5000, 15_000), 15_000, 60.0, 500_000)
+QUICK = Scale(1, 0.6, 2000, 4.0, (100, 1000, 5000), (1000, 3000), 3000, 4.0, 50_000)
 
 
 @frozen

@@ -11,6 +11,7 @@ from bench.gap import gap_name, measure_gap
 from bench.generator import Generator, GeneratorFailed
 from bench.memory import measure_memory, memory_names
 from bench.messages import MESSAGES, measure_messages
+from bench.redis_frames import measure_redis_frames, redis_frame_names
 from bench.servers import NCHAN_MISSING, Address, bare_autobahn, gateway, nchan, nchan_module
 from bench.surroundings import Bench
 from bench.webhooks import measure_webhooks, webhook_names
@@ -79,6 +80,7 @@ def _sections(bench: Bench) -> list[Section]:
         (webhook_names(), measure_webhooks),
         (memory_names(scale.idle), measure_memory),
         ([gap_name(scale.still, scale.gap_seconds)], measure_gap),
+        (redis_frame_names(scale.burst), measure_redis_frames),
     ]
 
 

@@ -41,7 +41,7 @@ def _aimed(row: Row) -> float | None:
     """Where the aim stands on the row's own scale."""
     if row.bound is None or row.amount is None:
         return None
-    if row.bound == Bound.AT_MOST.value:
+    if row.bound in (Bound.AT_LEAST.value, Bound.AT_MOST.value):
         return row.amount
     return None if row.theirs is None else row.theirs * row.amount
 

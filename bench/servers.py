@@ -147,15 +147,22 @@ def bare_autobahn(
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=")
 
 
-def gateway(cpu: int | None, directory: Path, settings: Mapping[str, str]) -> AbstractContextManager[Address]:
-    """The gateway in terminator mode, with `settings` over its defaults.
+def gateway(
+    cpu: int | None,
+    directory: Path,
+    settings: Mapping[str, str],
+    mode: str = "terminator",
+    name: str = "gateway",
+) -> AbstractContextManager[Address]:
+    """The gateway, with `settings` over its defaults.
 
+    :param name: of its log; two that run at once need two.
     :raises ServerFailed: it did not start, or did not live until the end.
     """
     [port] = free_ports(1)
-    command = [*pinned(cpu), *TWISTD, "ws-gateway", "--mode", "terminator"]
+    command = [*pinned(cpu), *TWISTD, "ws-gateway", "--mode", mode]
     listen = {"WS_HOST": "127.0.0.1", "WS_PORT": str(port)}
-    return _running(command, {**listen, **settings}, Address(port, port), directory, "gateway")
+    return _running(command, {**listen, **settings}, Address(port, port), directory, name)
 
 
 def observed_gateway(

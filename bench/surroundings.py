@@ -17,12 +17,14 @@ class Bench:
     """What a measurement is made with.
 
     :ivar core: of the servers.
+    :ivar other_core: of the generator, and of brokers.
     :ivar directory: for logs and files of this run.
     :ivar wanted: whether a figure of this name is to be measured.
     """
 
     generator: Generator
     core: int | None
+    other_core: int | None
     directory: Path
     credentials: Credentials
     scale: Scale

@@ -3,7 +3,9 @@
  * spread over all of them and whether or not replies come, as long as no more than `depth` are in flight. What is in
  * flight at the end must still come back.
  *
- * Frames that get no reply may go before each that does, in one piece with it: then they are what is counted. */
+ * Frames that get no reply may go before each that does, in one piece with it: then they are what is counted.
+ *
+ * A limit of frames makes it a burst: it is over when so many got their replies, before the time is. */
 #include "load.h"
 
 #include <stdio.h>
@@ -48,8 +50,12 @@ static void send_frames(struct load *load, struct conn *conn, uint32_t frames)
 static void send_again(struct load *load, struct conn *conn)
 {
     struct echo *echo = load->command;
-    if (conn->answered && echo->sending && load->options->rate == 0)
-        send_frames(load, conn, conn->answered);
+    if (!conn->answered || !echo->sending || load->options->rate > 0)
+        return;
+    uint64_t left = load->options->frames ? load->options->frames - echo->frames : UINT64_MAX;
+    uint32_t frames = left < conn->answered ? (uint32_t)left : conn->answered;
+    if (frames)
+        send_frames(load, conn, frames);
 }
 
 /* With a rate: send what is due, one connection after the other. */
@@ -84,8 +90,8 @@ static uint8_t *make_frames(const struct options *options, uint32_t *size)
 static void turn_for(struct load *load, double seconds)
 {
     struct echo *echo = load->command;
-    uint64_t until = after_seconds(now_ns(), seconds);
-    while (now_ns() < until && !load_failed(load)) {
+    uint64_t until = after_seconds(now_ns(), seconds), limit = load->options->frames;
+    while (now_ns() < until && !load_failed(load) && !(limit && echo->frames == limit && !echo->in_flight)) {
         send_due(load, echo);
         load_turn(load, echo->next && echo->next < until ? echo->next : until);
     }
@@ -106,10 +112,11 @@ int run_echo(const struct options *options)
         load.conns[i].sent = need(calloc((size_t)options->depth, sizeof *load.conns[i].sent));
         load.conns[i].answered = (uint32_t)options->depth; /* as if all had just come back */
     }
-    double rate = 0, busy = 0;
+    double rate = 0, busy = 0, begun = 0;
     if (load_open(&load)) {
         echo->sending = true;
         load.now = now_ns();
+        begun = (double)load.now / 1e9;
         for (int i = 0; i < options->connections; i++)
             send_again(&load, &load.conns[i]);
         turn_for(&load, options->warmup);
@@ -119,6 +126,9 @@ int run_echo(const struct options *options)
         turn_for(&load, options->seconds);
         rate = (double)(echo->replies * (uint64_t)(options->silents ? options->silents : 1)) / ((double)(now_ns() - from) / 1e9);
         busy = load_busy(&load);
+        if (options->frames && echo->frames < options->frames && !load_failed(&load))
+            load_fault(&load, FAULT_TIME, "%llu frames of %llu in %.1f s", (unsigned long long)echo->frames,
+                       (unsigned long long)options->frames, options->seconds);
         echo->counting = echo->sending = false;
         uint64_t deadline = after_seconds(now_ns(), DRAIN_SECONDS);
         while (echo->in_flight && !load_failed(&load) && now_ns() < deadline)
@@ -128,9 +138,9 @@ int run_echo(const struct options *options)
         load_close(&load);
     }
     printf("{\"command\": \"%s\", \"connections\": %d, \"depth\": %d, \"payload_bytes\": %zu, \"replies\": %llu, \"silent\": %llu, "
-           "\"rate\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"generator_busy\": %.2f",
+           "\"rate\": %.1f, \"begun\": %.6f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"generator_busy\": %.2f",
            options->command, options->connections, options->depth, strlen(options->payload),
-           (unsigned long long)echo->replies, (unsigned long long)(echo->frames * (uint64_t)options->silents), rate, histogram_ms(&echo->times, 0.5),
+           (unsigned long long)echo->replies, (unsigned long long)(echo->frames * (uint64_t)options->silents), rate, begun, histogram_ms(&echo->times, 0.5),
            histogram_ms(&echo->times, 0.99), busy);
     free(echo);
     free(frames);

@@ -51,9 +51,12 @@ static void delivered(struct load *load, struct conn *conn)
     struct fanout *fanout = load->command;
     fanout->deliveries++;
     fanout->counted += fanout->counting;
+    uint64_t number = conn->reader.number;
+    if (load->options->in_order && number != conn->messages - 1)
+        load_fault(load, FAULT_ORDER, "connection %u: number %llu came as message %llu", conn->id,
+                   (unsigned long long)number, (unsigned long long)conn->messages - 1);
     if (!fanout->numbered)
         return;
-    uint64_t number = conn->reader.number;
     if (number >= fanout->published) {
         load_fault(load, FAULT_ORDER, "connection %u: number %llu was never published", conn->id,
                    (unsigned long long)number);
@@ -306,7 +309,7 @@ int run_fanout(const struct options *options)
     load.command = fanout;
     load.on_message = delivered;
     make_publishers(&load, fanout);
-    double rate = 0, busy = 0;
+    double rate = 0, busy = 0, ended = 0;
     if (load_open(&load)) {
         if (!options->publishers) {
             printf("{\"open\": %d}\n", load.open);
@@ -318,7 +321,8 @@ int run_fanout(const struct options *options)
         load_mark(&load);
         uint64_t from = now_ns();
         turn_for(&load, options->seconds);
-        rate = (double)fanout->counted / ((double)(now_ns() - from) / 1e9);
+        ended = (double)now_ns() / 1e9;
+        rate = (double)fanout->counted / (ended - (double)from / 1e9);
         busy = load_busy(&load);
         if (fanout->counted < options->deliveries && !load_failed(&load))
             load_fault(&load, FAULT_TIME, "%llu deliveries of %llu in %.1f s", (unsigned long long)fanout->counted,
@@ -328,9 +332,9 @@ int run_fanout(const struct options *options)
         load_close(&load);
     }
     printf("{\"command\": \"%s\", \"connections\": %d, \"publishers\": %d, \"batch\": %d, \"publications\": %llu, "
-           "\"deliveries\": %llu, \"rate\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"generator_busy\": %.2f",
+           "\"deliveries\": %llu, \"rate\": %.1f, \"ended\": %.6f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"generator_busy\": %.2f",
            options->command, options->connections, options->publishers, options->batch,
-           (unsigned long long)fanout->published, (unsigned long long)fanout->deliveries, rate,
+           (unsigned long long)fanout->published, (unsigned long long)fanout->deliveries, rate, ended,
            histogram_ms(&fanout->times, 0.5), histogram_ms(&fanout->times, 0.99), busy);
     free_publishers(options, fanout);
     free(fanout);

@@ -62,6 +62,8 @@ struct options {
     int window;
     int others; /* how many connections that are not ours may hear a publication */
     uint64_t deliveries;
+    bool in_order;   /* fanout without publishers: numbers come as 0, 1, 2.. on each connection */
+    uint64_t frames; /* echo: so many in all, 0: as many as there is time for */
     double rate; /* a second, of each connection or of all publishers; 0: as fast as answers come */
     double seconds;
     double warmup;

@@ -30,7 +30,7 @@ static const struct {
 enum {
     PORT, HTTP_PORT, PATH, TOKENS, HEADER, PAYLOAD, EXPECT, BODY, PUBLISH_PATH, API_KEY, CONNECTIONS, INFLIGHT,
     DEPTH, PUBLISHERS, BATCH, WINDOW, DELIVERIES, SECONDS, WARMUP, SERVER_CPU, CLIENT_CPU, BAD_TOKENS, RATE, OTHERS,
-    SILENT, SILENTS, PUBLISH_HEADER, ANSWER_FIELD, HOOK_PORT, DELAY_MS, AWAKE,
+    SILENT, SILENTS, PUBLISH_HEADER, ANSWER_FIELD, HOOK_PORT, DELAY_MS, AWAKE, IN_ORDER, FRAMES,
 };
 
 static const struct option OPTIONS[] = {
@@ -61,6 +61,8 @@ static const struct option OPTIONS[] = {
     {"hook-port", 1, NULL, HOOK_PORT},
     {"delay-ms", 1, NULL, DELAY_MS},
     {"awake", 0, NULL, AWAKE},
+    {"in-order", 0, NULL, IN_ORDER},
+    {"frames", 1, NULL, FRAMES},
     {"seconds", 1, NULL, SECONDS},
     {"warmup", 1, NULL, WARMUP},
     {"server-cpu", 1, NULL, SERVER_CPU},
@@ -108,6 +110,8 @@ static void take(struct options *o, int option, const char *name, const char *va
     case PUBLISH_HEADER: o->publish_header = value; break;
     case ANSWER_FIELD: o->answer_field = value; break;
     case HOOK_PORT: o->hook_port = (int)number(name, value, 1, 65535); break;
+    case IN_ORDER: o->in_order = true; break;
+    case FRAMES: o->frames = (uint64_t)number(name, value, 1, 1e9); break;
     case AWAKE: o->awake = true; break;
     case DELAY_MS: o->delay = number(name, value, 0, 10000) / 1000; break;
     case CONNECTIONS: o->connections = (int)number(name, value, 0, MAX_CONNECTIONS); break;
