@@ -20,7 +20,7 @@ WINDOW = 4
 
 
 class ModelRedis:
-    """A Redis and connections to it: what was written to one is read in order, also after its end, at any time.
+    """A Redis, and connections to it that are read in order, also after their end, at any time.
 
     :ivar stream: what it holds.
     """
