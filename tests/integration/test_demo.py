@@ -350,12 +350,12 @@ class RunScriptTests(unittest.TestCase):
     def tearDownClass(cls) -> None:
         cls._directory.cleanup()
 
-    def start(self, **settings: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
         kept = {
             name: text for name, text in os.environ.items() if not name.startswith(("WS_", "DEMO_", "JWT_"))
         }
         return subprocess.Popen(
-            ["bash", str(self.checkout / "scripts" / "run")],
+            ["bash", str(self.checkout / "scripts" / "run"), *words],
             env={**kept, **settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -364,9 +364,9 @@ class RunScriptTests(unittest.TestCase):
             start_new_session=True,
         )
 
-    def fails(self, **settings: str) -> list[str]:
+    def fails(self, *words: str, **settings: str) -> list[str]:
         """The lines that it says before it ends in vain."""
-        process = self.start(**settings)
+        process = self.start(*words, **settings)
         said, _ = process.communicate(timeout=10 * PATIENCE)
         self.assertNotEqual(process.returncode, 0, said)
         return [line for line in said.splitlines() if line.startswith("scripts/run:")]
@@ -458,6 +458,63 @@ class RunScriptTests(unittest.TestCase):
         self.assertEqual(process.returncode, 1)
         self.assertIn("the demo ended by itself", rest)
         self._assert_free(*ports.values())
+
+    def test_0_wrong_words(self) -> None:
+        """A mode or an option that does not exist, and core mode without any broker, are one line each."""
+        self.assertIn("there is no mode 'cluster'; usage", self.fails("--mode", "cluster")[0])
+        self.assertIn("there is no mode ''", self.fails("--mode")[0])
+        self.assertIn("there is no --what", self.fails("--what")[0])
+        with TemporaryDirectory() as tools:
+            for tool in ("bash", "dirname"):
+                found = shutil.which(tool)
+                assert found is not None
+                Path(tools, tool).symlink_to(found)
+            (line,) = self.fails("--mode", "core", PATH=tools)
+        for name in ("WS_REDIS_DSN", "WS_RABBITMQ_DSN", "redis-server"):
+            self.assertIn(name, line)
+
+    @unittest.skipUnless(shutil.which("redis-server"), "redis-server is not installed")
+    def test_5_core(self) -> None:
+        """Core mode with a Redis of its own: the consumer updates the last message, and Ctrl-C ends all."""
+        ports = {"WS_PORT": str(free_port()), "DEMO_PORT": str(free_port())}
+        process = self.start("--mode", "core", PYTHON=sys.executable, **ports)
+        self.addCleanup(self._end, process)
+        said = self._until_started(process)
+        redis = said.partition("a Redis of its own on port ")[2].partition(",")[0]
+        self.assertTrue(redis.isdecimal(), said)
+        client = subprocess.run(
+            [sys.executable, "scripts/ws_client.py"],
+            cwd=self.checkout,
+            env={
+                "PATH": os.environ["PATH"],
+                "JWT_PRIVATE_KEY_FILE": "./scripts/keys/dev_private.pem",
+                "WS_URL": f"ws://localhost:{ports['WS_PORT']}/ws",
+                "WS_SEND_MESSAGE": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual((client.returncode, client.stderr), (0, ""))
+        last = f"http://127.0.0.1:{ports['DEMO_PORT']}/api/ws/last-message"
+        self.assertIn(b'"payload":"hello world"', urllib.request.urlopen(last).read())
+
+        state = self.checkout / ".venv" / "ws-gateway"
+        secret = state / f"redis-{ports['WS_PORT']}" / "redis.conf"
+        self.assertEqual(stat.S_IMODE(secret.stat().st_mode), 0o600)
+        password = secret.read_text().partition("requirepass ")[2].partition("\n")[0]
+        logs = said + "".join((state / f"{name}.log").read_text() for name in ("gateway", "demo", "redis"))
+        self.assertNotIn(password, logs)
+        self.assertNotIn("webhook", (state / "gateway.log").read_text())
+        self.assertNotIn('"level":"warn"', logs)
+
+        os.killpg(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=PATIENCE)
+        self.assertEqual((process.returncode, rest.strip()), (0, "Stopping ..."))
+        self._assert_free(*ports.values(), redis)
+        # The broker was there to the end: both said what they had to say.
+        for name in ("gateway", "demo"):
+            self.assertNotIn("Redis was lost", (state / f"{name}.log").read_text())
 
     def _until_started(self, process: "subprocess.Popen[str]") -> str:
         assert process.stdout is not None
