@@ -9,8 +9,10 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
+from pika.exceptions import AMQPError
 from tests.servers.process import Missing, Server
 from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import RedisServer
@@ -72,8 +74,8 @@ def outcome(measure: Callable[[], None]) -> tuple[str, str]:
         measure()
     except Missing as missing:
         return "", str(missing)
-    except (GeneratorFailed, ServerFailed, OSError, subprocess.TimeoutExpired) as failure:
-        return str(failure), ""
+    except (GeneratorFailed, ServerFailed, OSError, SubprocessError, AMQPError) as failure:
+        return f"{failure or type(failure).__name__}", ""
     return "", ""
 
 

@@ -10,12 +10,16 @@ __all__ = [
     "API_KEY",
     "AS_SHIPPED",
     "AUTOBAHN",
+    "BODY",
     "CHANNEL",
+    "EVENT",
     "FULL",
     "GATEWAY",
     "HEALTH",
     "NCHAN",
+    "PUBLISH",
     "QUICK",
+    "SINGLE",
     "Figure",
     "Scale",
     "Side",
@@ -46,6 +50,7 @@ class Scale:
     :ivar idle: how many connections memory is measured with.
     :ivar still: how many are idle while others come and go.
     :ivar burst: how many messages go to Redis in one burst.
+    :ivar publications: how many are read from an outbox.
     """
 
     repeats: int
@@ -57,10 +62,11 @@ class Scale:
     still: int
     gap_seconds: float
     burst: int
+    publications: int
 
 
-FULL = Scale(3, 3.0, 8000, 20.0, (100, 1000, 5000), (1000, 5000, 15_000), 15_000, 60.0, 500_000)
-QUICK = Scale(1, 0.6, 2000, 4.0, (100, 1000, 5000), (1000, 3000), 3000, 4.0, 50_000)
+FULL = Scale(3, 3.0, 8000, 20.0, (100, 1000, 5000), (1000, 5000, 15_000), 15_000, 60.0, 500_000, 20_000)
+QUICK = Scale(1, 0.6, 2000, 4.0, (100, 1000, 5000), (1000, 3000), 3000, 4.0, 50_000, 3000)
 
 
 @frozen

@@ -11,6 +11,13 @@ from bench.gap import gap_name, measure_gap
 from bench.generator import Generator, GeneratorFailed
 from bench.memory import measure_memory, memory_names
 from bench.messages import MESSAGES, measure_messages
+from bench.outbox import (
+    measure_rabbit_outbox,
+    measure_redis_outbox,
+    rabbit_outbox_names,
+    redis_outbox_names,
+)
+from bench.rabbit_frames import RABBIT_FRAMES, measure_rabbit_frames
 from bench.redis_frames import measure_redis_frames, redis_frame_names
 from bench.servers import NCHAN_MISSING, Address, bare_autobahn, gateway, nchan, nchan_module
 from bench.surroundings import Bench
@@ -81,6 +88,9 @@ def _sections(bench: Bench) -> list[Section]:
         (memory_names(scale.idle), measure_memory),
         ([gap_name(scale.still, scale.gap_seconds)], measure_gap),
         (redis_frame_names(scale.burst), measure_redis_frames),
+        (redis_outbox_names(), measure_redis_outbox),
+        (rabbit_outbox_names(), measure_rabbit_outbox),
+        ([RABBIT_FRAMES], measure_rabbit_frames),
     ]
 
 

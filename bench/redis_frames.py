@@ -4,17 +4,15 @@ One burst, as fast as the node reads: nothing may be lost, nothing may come twic
 connection holds, and the node's memory stays small. The stream is read back.
 """
 
-import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hiredis
 import orjson
 from tests.servers.redis import RedisServer
 
 from bench.brokers import alone, node, outcome, peak_bytes, redis_server, waited
+from bench.commands import Commands
 from bench.comparison import Aim, Bound, Comparison, Unit
 from bench.figures import PING, PONG
 from bench.generator import GeneratorFailed
@@ -33,7 +31,6 @@ A_PACKET = 250
 
 MESSAGE = '{"type":"chat","payload":"hello world"}'
 SAMPLE = 10_000
-PAGE = 5000
 INBOX = "ws.inbox"
 
 
@@ -48,41 +45,6 @@ def _memory_name(burst: int) -> str:
 def redis_frame_names(burst: int) -> list[str]:
     """The rows that measure_redis_frames() makes."""
     return [_name(burst), _memory_name(burst)]
-
-
-class Commands:
-    """A connection to Redis that asks and waits."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._reader = hiredis.Reader()
-
-    def ask(self, *words: Any) -> Any:
-        """The answer to a command.
-
-        :raises GeneratorFailed: it is an error, or Redis hung up.
-        """
-        self._socket.sendall(hiredis.pack_command(words))
-        while (answer := self._reader.gets()) is False:
-            data = self._socket.recv(1 << 20)
-            if not data:
-                raise GeneratorFailed("Redis hung up")
-            self._reader.feed(data)
-        if isinstance(answer, Exception):
-            raise GeneratorFailed(f"{words[0]}: {answer}")
-        return answer
-
-    def entries(self, stream: str) -> Iterator[tuple[bytes, bytes]]:
-        """(id, data) of each entry, in order."""
-        last = b"-"
-        while page := self.ask("XRANGE", stream, last, "+", "COUNT", PAGE):
-            for entry_id, fields in page:
-                yield entry_id, fields[1]
-            last = b"(" + page[-1][0]
-
-    def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
 
 
 def _checked(commands: Commands, count: int, sample: Path) -> float:
