@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 
 import hiredis
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -263,6 +263,22 @@ class LifeTests(LinkCase):
         await self.trouble(link, "no answer within 0.2 s")
         server.thaw()
         await until_up(link)
+
+    async def test_stopped_by_whoever_is_told(self) -> None:
+        """A link can be stopped by somebody who hears that it is up."""
+        link = link_to(shared_redis().dsn)
+        stopped: list[Deferred[None]] = []
+        told: Deferred[None] = Deferred()
+
+        def up() -> None:
+            stopped.append(link.stopService())
+            told.callback(None)
+
+        link.subscribe(up)
+        link.startService()
+        await told
+        await stopped[0]
+        self.assertFalse(link.is_up)
 
     async def test_stopped(self) -> None:
         """It can be stopped at any time, and nothing is left."""

@@ -193,6 +193,11 @@ class RedisLink(Service):
                 self._turned_away = None
                 began = self._reactor.seconds()
                 self._be_up(conversation)
+                if not self.running:
+                    # Stopped by one of those who were told: what runs cannot be cancelled.
+                    self._conversation = None
+                    await conversation.end("the gateway stops")
+                    return
                 try:
                     await conversation.gone()
                 except CancelledError:
