@@ -80,12 +80,13 @@ def outcome(measure: Callable[[], None]) -> tuple[str, str]:
 
 
 @contextmanager
-def redis_server(bench: Bench) -> Iterator[RedisServer]:
+def redis_server(bench: Bench, core: int | None = None) -> Iterator[RedisServer]:
     """A Redis that keeps what it acknowledged (`appendonly yes`, fsync every second).
 
+    :param core: where it runs; None: on the generator's core.
     :raises Missing: it is not installed.
     """
-    server = _Redis(bench.other_core)
+    server = _Redis(bench.other_core if core is None else core)
     try:
         _start(server)
         yield server

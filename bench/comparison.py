@@ -32,6 +32,8 @@ class Unit(Enum):
                 return f"{amount / 1024 / 1024:.0f} MB"
             case Unit.BYTES:
                 return f"{amount / 1024:.2f} KB"
+            case Unit.MILLISECONDS if amount < 0.1:
+                return f"{amount * 1000:.1f} µs"
             case Unit.MILLISECONDS if amount < 1:
                 return f"{amount:.2f} ms"
             case Unit.MILLISECONDS:

@@ -16,6 +16,7 @@ __all__ = [
     "FULL",
     "GATEWAY",
     "HEALTH",
+    "HOLE",
     "NCHAN",
     "PUBLISH",
     "QUICK",
@@ -34,7 +35,8 @@ HEALTH = "its own /health"
 
 API_KEY = "bench-key"
 CHANNEL = "bench"
-PAYLOAD = '{"n":"##########","text":"A publication of about one hundred bytes, as chats send them."}'
+HOLE = "##########"
+PAYLOAD = '{"n":"' + HOLE + '","text":"A publication of about one hundred bytes, as chats send them."}'
 BODY = '{"subjects":["channel:' + CHANNEL + '"],"payload":' + PAYLOAD + "}"
 EVENT = '{"type":"event","payload":' + PAYLOAD + "}"
 PING = '{"type":"ping"}'

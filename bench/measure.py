@@ -9,6 +9,7 @@ from bench.comparison import Comparison
 from bench.figures import AS_SHIPPED, AUTOBAHN, GATEWAY, NCHAN, Figure, Side, figures
 from bench.gap import gap_name, measure_gap
 from bench.generator import Generator, GeneratorFailed
+from bench.latency import latency_names, measure_latency
 from bench.memory import measure_memory, memory_names
 from bench.messages import MESSAGES, measure_messages
 from bench.outbox import (
@@ -21,6 +22,7 @@ from bench.rabbit_frames import RABBIT_FRAMES, measure_rabbit_frames
 from bench.redis_frames import measure_redis_frames, redis_frame_names
 from bench.servers import NCHAN_MISSING, Address, bare_autobahn, gateway, nchan, nchan_module
 from bench.surroundings import Bench
+from bench.two_nodes import measure_two_nodes, two_node_names
 from bench.webhooks import measure_webhooks, webhook_names
 
 __all__ = ["compare", "measure_all", "names_of"]
@@ -91,6 +93,8 @@ def _sections(bench: Bench) -> list[Section]:
         (redis_outbox_names(), measure_redis_outbox),
         (rabbit_outbox_names(), measure_rabbit_outbox),
         ([RABBIT_FRAMES], measure_rabbit_frames),
+        (two_node_names(), measure_two_nodes),
+        (latency_names(), measure_latency),
     ]
 
 

@@ -18,7 +18,7 @@ from tests.servers.rabbitmq import RabbitServer
 from bench.brokers import alone, node, outcome, rabbit_server, redis_server
 from bench.commands import Commands
 from bench.comparison import Aim, Bound, Comparison
-from bench.figures import API_KEY, BODY, CHANNEL, EVENT, PUBLISH, SINGLE
+from bench.figures import API_KEY, BODY, CHANNEL, EVENT, HOLE, PUBLISH, SINGLE
 from bench.queues import Queues
 from bench.servers import Address
 from bench.surroundings import Bench
@@ -28,6 +28,7 @@ __all__ = [
     "REDIS",
     "from_redis",
     "hole_filled",
+    "listening",
     "measure_rabbit_outbox",
     "measure_redis_outbox",
     "rabbit_outbox_names",
@@ -42,7 +43,6 @@ PIKA = "pika consuming alone"
 OF_HTTP = 10
 OF_PIKA = 0.5
 OUTBOX = "ws.outbox"
-HOLE = "##########"
 A_BLOB = 1000
 
 
