@@ -118,9 +118,15 @@ class Calls:
         """Up to 1,000 publications, all or none. The result says for each how many connections it reached."""
         return self._post("/internal/publish/batch", encode_batch(publications), _sent_list)
 
-    def connections(self, subject: str | None = None, user_id: str | None = None) -> Call[list[Connection]]:
-        """Who is connected: all, or those that fit every given filter."""
-        filters = {"subject": subject, "user_id": user_id}
+    def connections(
+        self, subject: str | None = None, user_id: str | None = None, scope: str | None = None
+    ) -> Call[list[Connection]]:
+        """Who is connected: all, or those that fit every given filter.
+
+        :param scope: `cluster` asks for all nodes, which works where Redis keeps presence; None for the one
+            that is asked.
+        """
+        filters = {"subject": subject, "user_id": user_id, "scope": scope}
         query = urlencode({name: value for name, value in filters.items() if value is not None})
         url = f"{self._base_url}/internal/connections" + ("?" + query if query else "")
         return Call("GET", url, self._headers, None, _connections)

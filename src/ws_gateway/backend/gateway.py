@@ -59,9 +59,14 @@ class Gateway:
         waiting = list(publications)
         return self._perform(self._calls.publish_batch(waiting)) if waiting else []
 
-    def connections(self, subject: str | None = None, user_id: str | None = None) -> list[Connection]:
-        """Who is connected: all, or those that fit every given filter."""
-        return self._perform(self._calls.connections(subject, user_id))
+    def connections(
+        self, subject: str | None = None, user_id: str | None = None, scope: str | None = None
+    ) -> list[Connection]:
+        """Who is connected: all, or those that fit every given filter.
+
+        :param scope: `cluster` asks for all nodes; see `Calls.connections`.
+        """
+        return self._perform(self._calls.connections(subject, user_id, scope))
 
     def disconnect(
         self,

@@ -57,6 +57,7 @@ class RequestTests(unittest.SynchronousTestCase):
         query = "?subject=channel%3Aa%26b&user_id=zo%C3%AB%2F1+%3F"
         self.assertRequest(call, "GET", url + query, GET)
         self.assertRequest(CALLS.connections(user_id=""), "GET", url + "?user_id=", GET)
+        self.assertRequest(CALLS.connections(scope="cluster"), "GET", url + "?scope=cluster", GET)
 
     def test_disconnect(self) -> None:
         """Whom, with which code, and a reason if there is one."""
