@@ -48,7 +48,7 @@ def prose(page: Path) -> str:
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """What a link may name behind `#`: small letters, a dash for each blank, `-1` behind the second of a kind."""
+    """What a link may name behind `#`: small letters, dashes for blanks, `-1` behind the second of a kind."""
     counts: dict[str, int] = {}
     found = set()
     for heading in re.findall(r"^#{1,6} +(.*?) *#*$", prose(page), re.MULTILINE):

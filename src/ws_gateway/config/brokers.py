@@ -111,7 +111,7 @@ class RabbitMQ(Group):
 
 @frozen
 class Presence(Group):
-    """Who is connected to any node, kept in Redis (contract section 8)."""
+    """Who is connected to any node, kept in Redis."""
 
     heading: ClassVar[str] = "Presence"
 
