@@ -26,8 +26,8 @@ NAME=value, values in quotes where they need it, remarks behind `#`. What the en
 SIGHUP reads the file again and takes over keys, secrets and the log level ([running it](ops.md#reload)).
 
 Exactly one of `JWT_PUBLIC_KEY`, `JWT_PUBLIC_KEY_FILE`, `JWT_JWKS_URL` and `JWT_SECRET` is required;
-`SYMFONY_WEBHOOK_URL` where `EVENTS_MODE` is webhook or both; the address of a broker where it is broker or both,
-or `WS_MODE` is core. Sizes may have a unit (`64KiB`, `1MiB`, `2GiB`), seconds a fraction.
+`SYMFONY_WEBHOOK_URL` where `EVENTS_MODE` is webhook or both; the address of a broker where it is broker or
+both, or `WS_MODE` is core. Sizes may have a unit (`64KiB`, `1MiB`, `2GiB`), seconds a fraction.
 """
 
 _MARKDOWN_TAIL = """\
