@@ -288,6 +288,17 @@ def test_core_reads_its_inbox(name):
     assert environment_of(project(name)["services"]["gateway"])["WS_MODE"] == "core"
 
 
+@pytest.mark.parametrize("name", ["core", "core in production"])
+@pytest.mark.parametrize("chosen", [{}, {"WS_REDIS_DSN": "", "WS_RABBITMQ_DSN": "amqp://rabbitmq"}])
+def test_both_halves_of_the_demo_share_the_last_message(name, chosen):
+    """What ws:consume keeps is what the web server shows: in Redis, also where RabbitMQ brings the events."""
+    services = project(name, chosen)["services"]
+    password = ":a-redis-password@" if "production" in name else ""
+    for half in ("symfony", "symfony-consumer"):
+        assert environment_of(services[half])["DEMO_REDIS_DSN"] == f"redis://{password}redis:6379/0"
+    assert "DEMO_REDIS_DSN" not in environment_of(services["gateway"])
+
+
 def test_rabbitmq_in_place_of_redis():
     """.env chooses the broker; a blank WS_REDIS_DSN takes Redis away from both sides."""
     dsn = "amqp://guest:guest@rabbitmq:5672/"
