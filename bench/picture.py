@@ -110,7 +110,7 @@ def picture(rows: Sequence[Row], caption: str) -> str:
         f'<rect class="theirs" x="{LEFT + 105}" y="58" width="14" height="8" rx="2"/>',
         _text(LEFT + 125, 66, "the other", "faint"),
         f'<line class="aim" x1="{LEFT + 205}" x2="{LEFT + 205}" y1="55" y2="69"/>',
-        _text(LEFT + 213, 66, "to reach (memory and gap: at most)", "faint"),
+        _text(LEFT + 213, 66, "to reach (memory and times: at most)", "faint"),
     ]
     for number, row in enumerate(rows):
         y = TOP + ROW * number + 8

@@ -75,6 +75,8 @@ class ComparisonTests(SynchronousTestCase):
             (Aim(Bound.RATIO_AT_MOST, 1.5), 151.0, False),
             (Aim(Bound.AT_MOST, 90), 90.0, True),
             (Aim(Bound.AT_MOST, 90), 91.0, False),
+            (Aim(Bound.AT_LEAST, 90), 90.0, True),
+            (Aim(Bound.AT_LEAST, 90), 89.0, False),
         ]
         for aim, ours, reached in cases:
             with self.subTest(aim=aim, ours=ours):
@@ -100,7 +102,10 @@ class ComparisonTests(SynchronousTestCase):
         shown = ["0", "947", "1.00 k", "1.00 k", "65.1 k", "100 k", "277 k", "999 k"]
         self.assertEqual(list(map(Unit.RATE.text, rates)), [*shown, "1.00 M", "9.70 M", "17.0 M"])
         self.assertEqual(Unit.BYTES.text(5857), "5.72 KB")
-        self.assertEqual(Unit.MILLISECONDS.text(12.345), "12.3 ms")
+        self.assertEqual(Unit.BYTES.text(100 * 1024 * 1024), "100 MB")
+        shown = [Unit.MILLISECONDS.text(amount) for amount in (12.345, 0.456, 0.0206)]
+        self.assertEqual(shown, ["12.3 ms", "0.46 ms", "20.6 µs"])
+        self.assertEqual(Aim(Bound.AT_LEAST, 60_000).text(Unit.RATE), "≥ 60.0 k")
 
 
 class TableTests(SynchronousTestCase):
