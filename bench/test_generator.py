@@ -136,6 +136,45 @@ class GeneratorTests(unittest.TestCase):
         self.assertGreater(result["replies"], 0)
         self.assertLess(result["generator_busy"], 1)
 
+    def test_frames(self) -> None:
+        """A limit of frames ends the measurement as soon as all are answered."""
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING)
+            finish(peer)
+
+        self.assertEqual(self._echo(script, "--seconds", "60", "--frames", "5")["replies"], 5)
+
+    def test_too_few_frames(self) -> None:
+        """A limit that is not reached in time is an error."""
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING)
+            finish(peer)
+
+        with self.assertRaisesRegex(GeneratorFailed, r"^time \(\d+\): "):
+            self._echo(script, "--frames", "1000000000")
+
+    def test_in_order(self) -> None:
+        """Where somebody else publishes, a number that is missing is noticed if order is asked for."""
+
+        def script(peer: socket.socket) -> None:
+            read_head(peer)
+            peer.sendall(SWITCHING + b"".join(frame(b"%010d" % number) for number in (0, 1, 3)))
+            finish(peer)
+
+        server = ScriptedServer(script)
+        self.addCleanup(server.stop)
+        fixed = ("--port", str(server.port), "--connections", "1", "--publishers", "0", "--warmup", "0")
+        with self.assertRaisesRegex(
+            GeneratorFailed, r"order \(1\): connection 0: number 3 came as message 2"
+        ):
+            Generator(PROGRAM).measure(
+                "fanout", *fixed, "--expect", "#" * 10, "--deliveries", "3", "--in-order", "--seconds", "5"
+            )
+
     def test_pieces(self) -> None:
         """Handshake and frames may come byte by byte, fragmented, with control frames in between."""
 

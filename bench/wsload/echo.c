@@ -126,15 +126,15 @@ int run_echo(const struct options *options)
         turn_for(&load, options->seconds);
         rate = (double)(echo->replies * (uint64_t)(options->silents ? options->silents : 1)) / ((double)(now_ns() - from) / 1e9);
         busy = load_busy(&load);
-        if (options->frames && echo->frames < options->frames && !load_failed(&load))
-            load_fault(&load, FAULT_TIME, "%llu frames of %llu in %.1f s", (unsigned long long)echo->frames,
-                       (unsigned long long)options->frames, options->seconds);
         echo->counting = echo->sending = false;
         uint64_t deadline = after_seconds(now_ns(), DRAIN_SECONDS);
         while (echo->in_flight && !load_failed(&load) && now_ns() < deadline)
             load_turn(&load, deadline);
         if (echo->in_flight)
             load_fault(&load, FAULT_LOST, "%llu replies did not come", (unsigned long long)echo->in_flight);
+        if (options->frames && echo->frames < options->frames && !load_failed(&load))
+            load_fault(&load, FAULT_TIME, "%llu frames of %llu in %.1f s", (unsigned long long)echo->frames,
+                       (unsigned long long)options->frames, options->seconds);
         load_close(&load);
     }
     printf("{\"command\": \"%s\", \"connections\": %d, \"depth\": %d, \"payload_bytes\": %zu, \"replies\": %llu, \"silent\": %llu, "
