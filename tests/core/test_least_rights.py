@@ -1,4 +1,4 @@
-"""The rights that docs/security.md gives to each user of a broker are enough, and no more is possible with them."""
+"""The rights that docs/security.md gives to each user of a broker are enough, and allow no more."""
 
 import json
 import re
