@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -101,6 +101,26 @@ class RabbitLinkTests(TestCase):
         await until(ends, "the broker's word")
         # What it says of a connection that was cut ends with a colon, and the reason follows.
         self.assertFalse(ends()[0].endswith(":"), ends())
+
+    async def test_no_time_for_a_goodbye(self) -> None:
+        """A stop that is given up cuts a connection that does not answer; its guests hear of the end."""
+        server = shared_rabbit()
+        tap = Tap(server.port)
+        self.addCleanup(lambda: Deferred.fromCoroutine(tap.close()))
+        link = make_link(server.dsn, endpoint=tap.endpoint)
+        link.startService()
+        await until(lambda: link.state is LinkState.UP, "the connection")
+        publisher = Publisher(link, reactor, chance, "a test")
+        publisher.open()
+        await publisher.settled()
+        tap.hold_answers()
+        stopping = link.stopService()
+        stopping.cancel()
+        await self.assertFailure(stopping, CancelledError)
+        await until(lambda: link.wire is None, "the cut")
+        self.assertFalse(publisher.is_up)
+        publisher.close()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_stop_while_connecting(self) -> None:
         """A link that is stopped before it is up ends at once."""

@@ -209,14 +209,25 @@ class RabbitLink(Service):
             return
         wire.close()
         deadline = self._clock.callLater(GOODBYE, wire.abort, "it was not closed in time")
-        await wire.ended
-        if deadline.active():
-            deadline.cancel()
+        # Whoever waits no longer must not take the end away from those who are still to be told.
+        gone: Deferred[None] = Deferred(lambda _: wire.abort("there was no time for a goodbye"))
+
+        def tell(error: Exception) -> Exception:
+            if not gone.called:
+                gone.callback(None)
+            return error
+
+        wire.ended.addCallback(tell)
+        try:
+            await gone
+        finally:
+            if deadline.active():
+                deadline.cancel()
 
     def stopService(self) -> Deferred[None]:
         """Say goodbye, or cut it.
 
-        :returns Deferred[None]: fires when the connection is gone.
+        :returns Deferred[None]: fires when the connection is gone. Cancelled, it is cut at once.
         """
         super().stopService()  # type: ignore[no-untyped-call]
         self.state = LinkState.STOPPED
