@@ -26,7 +26,7 @@ from zope.interface import implementer
 from ws_gateway.brokers.canary import Canary, Flight
 from ws_gateway.brokers.counts import SourceCounts
 from ws_gateway.brokers.rabbitmq.link import RabbitLink
-from ws_gateway.brokers.rabbitmq.names import RabbitNames
+from ws_gateway.brokers.rabbitmq.names import RabbitNames, own_queue_name
 from ws_gateway.brokers.rabbitmq.own_queue import OwnQueue, OwnQueueRules
 from ws_gateway.brokers.rabbitmq.publisher import Message, Outcome, Publisher
 from ws_gateway.brokers.rabbitmq.shared_queue import SharedQueue
@@ -87,7 +87,7 @@ class RabbitSource(MultiService):
         self._reading = reading
         self._writing = writing
         self._names = names
-        self._queue_name = f"{names.outbox}.{node_id}.{node_run}"
+        self._queue_name = own_queue_name(names.outbox, node_id, node_run)
         self._patience = rules.canary_patience
         self._taker: IPublicationTaker | None = None
         counts = SourceCounts(metrics, self.name)
