@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
-from math import inf
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
@@ -26,6 +25,7 @@ from ws_gateway.events.keyed import KeyedDestination
 from ws_gateway.events.lane import Waiting
 from ws_gateway.events.limits import PipelineLimits, SinkLimits
 from ws_gateway.events.recorder import NOT_SENT, TAKEN, EventRecorder
+from ws_gateway.events.strain import Strain
 from ws_gateway.events.streams import StreamDestination
 from ws_gateway.interfaces import IEventEmitter, IEventSink, IMetrics, IReadiness, IStreamSink
 
@@ -57,7 +57,7 @@ class EventPipeline(Service):
     :param recorder: remembers the last events for operators; None remembers none.
     :param sink_limits: by the name of a sink, where it differs from `limits`.
     :param strained: told True when clients should be slowed down before something is lost, False when no
-        longer. It is never so while a target is down: then slowing down would not help.
+        longer; see `strain`.
     """
 
     name = "events"
@@ -90,9 +90,13 @@ class EventPipeline(Service):
             [sink.name for sink in sinks], limits.dead_letters, limits.dead_letter_bytes, metrics
         )
         self._destinations: list[Destination] = []
-        self._strained = strained or _nobody
-        self._is_strained = False
-        self._strain_above = self._mark = self._bounds.strain
+        self._strain = Strain(
+            self._bounds.strain,
+            clock,
+            lambda: all(destination.flows for destination in self._destinations),
+            lambda: self._bounds.bytes,
+            strained or _nobody,
+        )
         patience: Mapping[str, SinkLimits] = sink_limits or {}
         for sink in sinks:
             self._destinations.append(
@@ -199,8 +203,8 @@ class EventPipeline(Service):
             self._recorder.record(event, TAKEN, occurred_at_ms, event_id, number)
         for put in self._puts:
             put(waiting)
-        if bounds.bytes > self._mark:
-            self._judge_strain()
+        if bounds.bytes > self._strain.mark:
+            self._strain.judge()
 
     def drain(self) -> Deferred[None]:
         """Wait until nothing waits. New events are still taken meanwhile, and waited for.
@@ -235,7 +239,7 @@ class EventPipeline(Service):
         undelivered = list(self._waiting)
         self._waiting.clear()
         self._bounds.bytes = 0
-        self._judge_strain()
+        self._strain.stop()
         for waiting in undelivered:
             self._drops.stopped(waiting.envelope.type)
             self._tell(waiting.accepted)
@@ -252,7 +256,7 @@ class EventPipeline(Service):
         random: Callable[[], float],
         metrics: IMetrics,
     ) -> Destination:
-        done, turned = self._sink_is_done, self._judge_strain
+        done, turned = self._sink_is_done, self._strain.judge
         if IStreamSink.providedBy(sink):
             return StreamDestination(sink, limits, clock, self._wall_ms, random, done, turned, metrics)
         letters = self._dead_letters
@@ -273,24 +277,13 @@ class EventPipeline(Service):
             del self._waiting[waiting]
             freed += waiting.size
         self._bounds.bytes -= freed
-        if self._is_strained:
-            self._judge_strain()
+        if self._strain.is_on:
+            self._strain.judge()
         for waiting in over:
             if waiting.accepted is not None:
                 self._tell(waiting.accepted)
         if self._drained and not self._waiting:
             self._say_drained()
-
-    def _judge_strain(self) -> None:
-        """The mark was passed, something was settled meanwhile, or a target went down or came back."""
-        flows = all(destination.flows for destination in self._destinations)
-        above = self._strain_above / 2 if self._is_strained else self._strain_above
-        is_strained = flows and self._bounds.bytes > above and not self._stopped
-        # Where the answer cannot change with the next event, no event asks.
-        self._mark = self._strain_above if flows and not is_strained else inf
-        if is_strained is not self._is_strained:
-            self._is_strained = is_strained
-            self._strained(is_strained)
 
     def _drop(self, event: Event, reason: Drop, accepted: Callable[[], None] | None) -> None:
         self._drops.dropped(event.type, reason, event.facts.connection_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.events.street import Connection, Street
+from ws_gateway.events.strain import HICCUP_SECONDS
 from ws_gateway.testing.sinks import FakeSink, Outcome
 from ws_gateway.testing.stream_sinks import FakeStreamSink, RunOutcome
 
@@ -64,18 +65,39 @@ class StrainTests(SynchronousTestCase):
         sink.always(RunOutcome.DOWN)
         street = self.street(sink)
         self.say(street, 1)
+        street.clock.advance(HICCUP_SECONDS)
         self.say(street, 40)
         self.assertEqual(street.strains, [])
 
+    def test_hiccup(self) -> None:
+        """A target that is down for a moment does not let the queue fill up meanwhile; one that stays down
+        lets everybody go on."""
+        sink = FakeStreamSink()
+        sink.always(RunOutcome.DOWN)
+        street = self.street(sink)
+        self.say(street, 40)
+        self.assertEqual(street.strains, [True])
+        street.clock.advance(HICCUP_SECONDS * 0.9)
+        self.assertEqual(street.strains, [True])
+        street.clock.advance(HICCUP_SECONDS * 0.2)
+        self.assertEqual(street.strains, [True, False])
+        # It counts from when it went down, not from its last failure.
+        street.clock.advance(HICCUP_SECONDS)
+        self.assertEqual(street.strains, [True, False])
+        sink.heal()
+        street.clock.advance(60)
+        self.assertEqual(sink.violations, [])
+        self.assertEqual(street.pipeline.waiting, 0)
+
     def test_target_goes_down(self) -> None:
-        """It is over at once when the target goes down, and begins again if it comes back to a full queue."""
+        """It is over when the target stays down, and begins again if it comes back to a full queue."""
         street, sink = self.hanging(40)
         self.settle(sink, 1)
         sink.settle(sink.hanging[0], RunOutcome.DOWN)
-        self.assertEqual(street.strains, [True, False])
         while sink.hanging:
             sink.settle(sink.hanging[0], RunOutcome.DOWN)
-        street.clock.advance(1)
+        self.assertEqual(street.strains, [True])
+        street.clock.advance(HICCUP_SECONDS)
         self.assertEqual(street.strains, [True, False])
         self.settle(sink, 1)
         self.assertEqual(street.strains, [True, False, True])
@@ -89,10 +111,12 @@ class StrainTests(SynchronousTestCase):
         stream.always(RunOutcome.HANG)
         single.always(Outcome.DOWN)
         street = self.street(stream, single)
+        self.say(street, 1)
+        street.clock.advance(HICCUP_SECONDS)
         self.say(street, 40)
         self.assertEqual(street.strains, [])
         single.always(Outcome.ACCEPT)
-        street.clock.advance(1)
+        street.clock.advance(60)
         self.assertEqual(street.strains, [True])
 
     def test_events_one_by_one(self) -> None:
