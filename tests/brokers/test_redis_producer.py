@@ -9,6 +9,7 @@ from random import Random
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -272,6 +273,20 @@ class KilledTests(ProducerCase):
             bench.server.cli("SCRIPT", "FLUSH")
         await under_way
         await self.assert_held(bench, load)
+
+    async def test_fresh_redis(self) -> None:
+        """A Redis that does not know the script yet learns it before the first run: no run fails."""
+        server = self.own_server()
+        for _ in range(5):
+            server.cli("SCRIPT", "FLUSH")
+            bench = await self.bench(server)
+            appended = []
+            for number in range(20):
+                appended.append(bench.producer.append(bench.stream, [(b"%d" % number, b"x")]))
+                await deferLater(reactor, 0)
+            for one in appended:
+                await one
+            self.assertEqual(bench.metrics.value("redis_fences_total"), 0)
 
     async def test_silence(self) -> None:
         """A writer whose key has gone goes on after one failure."""

@@ -53,6 +53,13 @@ class _ScriptWriter:
         self._maxlen = "" if maxlen is None else str(maxlen)
         self._forbidden = forbidden
 
+    def learn(self) -> None:
+        """Have Redis learn the script before the first batch. One that forgot it, as after a restart, would
+        refuse what is under way batch by batch, and what comes meanwhile would overtake it: a gap."""
+        learnt = self._link.run("SCRIPT", "LOAD", APPEND.text)
+        # Where it is forbidden, or the link is lost, the first batch says so.
+        learnt.addErrback(lambda failure: failure.trap(BrokerDown, BrokerRefused))
+
     def append(self, stream: str, epoch: int, number: int, data: Sequence[bytes]) -> Deferred[None]:
         keys = (stream, self._key(stream, epoch))
         answer = self._link.run_script(APPEND, keys, (number, KEY_SECONDS, self._maxlen, *data))
@@ -153,6 +160,7 @@ class BestWriter:
 
     def _ask_again(self) -> None:
         """Whoever may run scripts may try with all streams again."""
+        self._by_script.learn()
         if self._plain:
             asked = self._link.run_script(PROBE, (), ())
             asked.addCallbacks(lambda _: self._plain.clear(), self._still_forbidden)
