@@ -29,13 +29,11 @@ __all__ = [
     "outcome",
     "peak_bytes",
     "rabbit_server",
-    "redis_node_warm",
     "redis_server",
     "waited",
 ]
 
 PATIENCE = 60.0
-VANGUARD = 5
 
 
 class _Redis(RedisServer):
@@ -131,15 +129,6 @@ def node(bench: Bench, settings: Mapping[str, str], name: str = "node") -> Itera
     with gateway(bench.core, bench.directory, all_of_it, "core", f"gateway-{name}") as address:
         waited(lambda: _ready(address), f"{name} to be ready")
         yield address
-
-
-def redis_node_warm(bench: Bench, redis: RedisServer, address: Address) -> None:
-    """Let a few clients come and go, so that what is learnt once (the script of a fresh Redis) is learnt."""
-    before = int(redis.cli("XLEN", "ws.events"))
-    words = ("--port", str(address.port), "--tokens", str(bench.credentials.tokens))
-    bench.generator.measure("connect", *words, "--connections", str(VANGUARD))
-    due = before + 2 * VANGUARD
-    waited(lambda: int(redis.cli("XLEN", "ws.events")) >= due, f"{due} events of those who came and went")
 
 
 def _ready(address: Address) -> bool:

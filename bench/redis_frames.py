@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from tests.servers.redis import RedisServer
 
-from bench.brokers import alone, node, outcome, peak_bytes, redis_node_warm, redis_server, waited
+from bench.brokers import alone, node, outcome, peak_bytes, redis_server, waited
 from bench.commands import Commands
 from bench.comparison import Aim, Bound, Comparison, Unit
 from bench.figures import PING, PONG
@@ -77,7 +77,6 @@ def _ours(bench: Bench, redis: RedisServer, burst: int, sample: Path) -> dict[st
     tokens = ("--tokens", str(bench.credentials.tokens))
     shared = ("--connections", str(CONNECTIONS), "--warmup", "0", "--seconds", "60")
     with node(bench, {"WS_REDIS_DSN": redis.dsn}) as address:
-        redis_node_warm(bench, redis, address)
         ports = ("--port", str(address.port), "--frames", str(burst // A_PACKET))
         result = bench.generator.measure("echo", *ports, *shared, *echo, *tokens)
         commands = Commands(redis.port)

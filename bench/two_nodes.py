@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.servers.redis import RedisServer
 
-from bench.brokers import cpu_seconds, node, outcome, redis_node_warm, redis_server, waited
+from bench.brokers import cpu_seconds, node, outcome, redis_server, waited
 from bench.commands import Commands
 from bench.comparison import Aim, Bound, Comparison, Unit
 from bench.figures import PING, PONG
@@ -54,8 +54,6 @@ def _nodes(bench: Bench, redis: RedisServer, count: int) -> Iterator[Nodes]:
     with ExitStack() as stack:
         settings = {"WS_REDIS_DSN": redis.dsn}
         nodes = [stack.enter_context(node(bench, settings, f"node-{number}")) for number in range(count)]
-        for each in nodes:
-            redis_node_warm(bench, redis, each)
         yield nodes
     redis.cli("FLUSHALL")
 
