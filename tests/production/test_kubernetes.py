@@ -80,8 +80,6 @@ def test_its_settings_are_settings(overlay):
     """With what the documents tell to put into the Secret, the gateway would start."""
     name, documents = overlay
     given = settings_in(documents)
-    if name == "core" and "WS_REDIS_DSN" not in KNOWN:
-        pytest.skip("this version has no core mode")
     assert set(given) <= KNOWN
     secret = {key: PEM if value == "PEM" else value for key, value in SECRET[name].items()}
     settings, warnings = load_settings({**given, **secret, "NODE_ID": "ws-gateway-1"}, {}, lambda path: PEM)
