@@ -18,6 +18,7 @@ _NOT_OURS = ("node_modules", "vendor", "var")
 _TOP = ("bench", "deploy", "docs", "scripts", "src", "symfony", "tests", "traefik")
 
 MADE_LATER = {
+    "bench/build": "by ./bench/run",
     "scripts/keys": "by scripts/gen_dev_keys.sh",
     "scripts/keys/dev_private.pem": "by scripts/gen_dev_keys.sh",
     "scripts/keys/dev_public.pem": "by scripts/gen_dev_keys.sh",
