@@ -90,8 +90,11 @@ class TargetHealth:
                 )
             self._turned()
 
-    def target_down(self, probe: bool, detail: str, retry_after: float | None) -> None:
-        """A delivery says that the target is down."""
+    def target_down(self, probe: bool, detail: str, retry_after: float | None, at_least: float = 0.0) -> None:
+        """A delivery says that the target is down.
+
+        :param at_least: seconds until the next probe, whatever the back-off says.
+        """
         was_up = self.state is Target.UP
         if was_up:
             self._down_since = self._clock.seconds()
@@ -104,7 +107,7 @@ class TargetHealth:
         self.detail = detail
         delay = self._limits.backoff.delay(self._failures, self._random(), retry_after)
         self._failures += 1
-        self._timer = self._clock.callLater(delay, self._waited)
+        self._timer = self._clock.callLater(max(delay, at_least), self._waited)
         if was_up:
             self._turned()
 

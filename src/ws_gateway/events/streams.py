@@ -44,6 +44,13 @@ _log = Logger()
 LOUD = 4
 """Streams that are down at the same time and say so in the log; partitions may be a thousand."""
 
+PROBES_A_SECOND = 100
+"""About so many streams that are down are tried, however many they are: a target that is away answers none of
+them, and the first that it answers is news for all."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds that a stream is kept waiting for that."""
+
 
 @define(eq=False)
 class Line:
@@ -275,9 +282,13 @@ class StreamDestination:
                 quiet=len(self._down) >= LOUD,
             )
             self._down[line.stream] = line
-        line.health.target_down(probe, error.detail, error.retry_after)
+        line.health.target_down(probe, error.detail, error.retry_after, self._fair_pause())
         self._settle(line)
         self._pump()
+
+    def _fair_pause(self) -> float:
+        """How long a stream that is down leaves the probes to the others, at least."""
+        return min(len(self._down) / PROBES_A_SECOND, LONGEST_PAUSE) * (1.0 + self._random()) / 2.0
 
     def _ended(self, line: Line, run: list[Waiting]) -> None:
         self._in_flight -= 1

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.events.street import Connection, Street, labels
 from ws_gateway.domain.messages import Envelope
+from ws_gateway.domain.retry import Backoff
 from ws_gateway.errors import TargetDown
 from ws_gateway.events import streams
 from ws_gateway.events.limits import SinkLimits
@@ -291,6 +292,21 @@ class FailureTests(StreamCase):
         street.clock.advance(0.5)
         self.assertEqual(street.pipeline.waiting, 1)
         self.assertLessEqual([stream for stream, _ in street.sink.runs].count("bad"), 3)
+
+    def test_many_down(self) -> None:
+        """Of many streams that are down a few are probed every second; the first that is back brings all
+        others."""
+        street = self.street(stream_of=by_key, sink_limits={"stream": SinkLimits(backoff=Backoff(0.1, 2.0))})
+        street.sink.always(DOWN)
+        for number in range(2000):
+            street.emit(Connection(f"c{number}").message())
+        street.clock.advance(0)
+        self.assertEqual(len(street.sink.runs), 2000)
+        street.clock.pump([0.1] * 300)
+        self.assertLess(len(street.sink.runs), 2000 + 30 * 2 * streams.PROBES_A_SECOND)
+        street.sink.heal()
+        street.clock.pump([0.1] * 10)
+        self.assert_settled(street)
 
     def test_few_lines_in_the_log(self) -> None:
         """Many streams that are down together do not fill the log."""
