@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -295,6 +295,22 @@ class RabbitSourceTests(TestCase):
             channel.queue_bind(out.names.dead_letters, out.names.dead_letters, out.names.dead_letters)
         self.assertEqual([body for _, body in await out.dead_letters(1)], [BAD])
         await until(lambda: source.readiness()[1] == "ok", "the trouble to be over")
+
+    async def test_stop_given_up(self) -> None:
+        """A stop that a silent broker holds up and nobody waits for any longer ends quietly."""
+        out = await self.outbox()
+        source = out.source()
+        source.feed(FakeTaker())
+        source.startService()
+        await source.positioned()
+        out.tap.hold_answers()
+        stopping = source.stopService()
+        stopping.cancel()
+        await self.assertFailure(stopping, CancelledError)
+        [reading] = out.readers
+        await until(lambda: reading.wire is None, "the cut")
+        out.tap.hold_answers(False)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class RabbitRelayTests(TestCase):
