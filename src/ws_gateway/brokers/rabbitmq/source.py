@@ -166,7 +166,7 @@ class RabbitSource(MultiService):
         self._publisher.close()
         self._upkeep.close()
         # A MultiService would log the failure of a child whose stop is given up.
-        Service.stopService(self)  # type: ignore[no-untyped-call]
+        Service.stopService(self)
         return self._reading.stopService()
 
     def _ready(self, on: bool) -> None:
