@@ -193,7 +193,8 @@ class ClientTests(StackTestCase):
         """Without further settings it prints the pong and ends well."""
         done = self.run_client(WS_LISTEN_SECONDS="0.5")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual(done.stdout.splitlines()[0], '{"type":"pong"}')
+        # The demo may have told who is online before.
+        self.assertIn('{"type":"pong"}', done.stdout.splitlines())
 
     def test_message(self) -> None:
         """It sends the message that it is given, as user 42, and prints what comes of it."""
@@ -452,12 +453,20 @@ class RunScriptTests(unittest.TestCase):
         self.assertEqual(urllib.request.urlopen(asked).status, 200)
 
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        (demo,) = [child for child in children if b"ws-demo" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        (demo,) = [child for child in children if b"ws-demo" in self._words_of(child)]
         os.kill(int(demo), signal.SIGKILL)
         rest, _ = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 1)
         self.assertIn("the demo ended by itself", rest)
         self._assert_free(*ports.values())
+
+    @staticmethod
+    def _words_of(pid: str) -> bytes:
+        """The command line of a process; empty if it has just ended, as the tools of a script do."""
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return b""
 
     def test_0_wrong_words(self) -> None:
         """A mode or an option that does not exist, and core mode without any broker, are one line each."""
