@@ -1,7 +1,7 @@
 """Every interface between the rooms. Methods have no `self`, as zope.interface wants it.
 
 An interface says when a call may be made, what its Deferred fires with and which failures exist; the
-implementations repeat none of it.
+implementations repeat none of it. The module is long because it is the one place for them.
 """
 
 from __future__ import annotations
