@@ -84,7 +84,8 @@ def problem_for(failure: Failure) -> Problem:
             headers=RETRY_SOON,
         )
     if isinstance(error, BrokerDown):
-        _log.warn("a call could not be relayed: {detail}", detail=error.detail)
+        # The broker's link tells of an outage once; each call is an access line with its status anyway.
+        _log.debug("a call could not be relayed: {detail}", detail=error.detail)
         return Problem(
             503,
             "the broker is not there or did not answer: the call was not relayed, or nobody knows; try again",
