@@ -510,7 +510,7 @@ class Ordering(Group):
     partition_max_keys: int = setting(
         "ORDERING_PARTITION_MAX_KEYS",
         kinds.integer(1, 1_000_000),
-        "How many partitions this node makes; messages with further keys go to the partition overflow.",
+        "How many partitions this node makes, about 4 KB each; further keys go to the partition overflow.",
         default="1000",
     )
 
