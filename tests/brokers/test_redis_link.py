@@ -512,7 +512,8 @@ class SentinelTests(LinkCase):
         if kill:
             master.kill()
         else:
-            self.assertEqual(sentinel.cli("SENTINEL", "FAILOVER", "mymaster"), "OK")
+            # It knows the replica, and takes a moment to think well of it.
+            await until(lambda: sentinel.cli("SENTINEL", "FAILOVER", "mymaster") == "OK", "an order")
         await until(lambda: replica.cli("ROLE").startswith("master"), "a new master")
 
         # Until the old master is told, it takes what then goes with it; that is Redis's own promise.

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from tests.servers.process import Missing, Server
+from tests.servers.process import Missing, Server, free_port
 
 __all__ = ["RedisSentinel", "RedisServer"]
 
@@ -46,6 +46,8 @@ class RedisServer(Server):
             "appendfsync": "everysec",
             "save": "",
             "daemonize": "no",
+            # Else it is ten thousand above the other one, which may be past the last port there is.
+            **({"cluster-port": str(free_port())} if "cluster-enabled" in self.options else {}),
             **self.options,
         }
         words = [self._program]

@@ -284,7 +284,8 @@ class FloodTests(SynchronousTestCase):
     """A flood into a slow target, through everything from the socket to the sink."""
 
     def test_nothing_is_lost(self) -> None:
-        """200,000 messages over 20 connections all arrive, in order, and few of them wait at any time."""
+        """50,000 messages over 20 connections, many times what may wait, all arrive, in order, and few of them
+        wait at any time."""
         clock = Clock()
         bound = 8 * 1024 * 1024
         sink = FakeStreamSink(max_batch=500, window=2, later=lambda call: clock.callLater(0.01, call))
@@ -304,7 +305,7 @@ class FloodTests(SynchronousTestCase):
         feed.emit = pipeline.emit
         clients = [gate.client() for _ in range(20)]
         chunk = MESSAGE * 500
-        chunks_left = dict.fromkeys(clients, 20)
+        chunks_left = dict.fromkeys(clients, 5)
         most = 0
         while chunks_left or pipeline.waiting:
             for client in list(chunks_left):
@@ -316,7 +317,7 @@ class FloodTests(SynchronousTestCase):
             most = max(most, pipeline.waiting_bytes)
             clock.advance(0.001)
         self.assertEqual(gate.metrics.total("event_dropped_total"), 0)
-        self.assertEqual(len(sink.streams["messages"]), 200_000)
+        self.assertEqual(len(sink.streams["messages"]), 50_000)
         self.assertLess(most, bound / 2)
         self.assertGreater(gate.metrics.value("ws_reads_paused_total"), 20)
         self.assertEqual(gate.metrics.value("ws_reads_paused"), 0)
