@@ -284,8 +284,8 @@ class FloodTests(SynchronousTestCase):
     """A flood into a slow target, through everything from the socket to the sink."""
 
     def test_nothing_is_lost(self) -> None:
-        """50,000 messages over 20 connections, many times what may wait, all arrive, in order, and few of them
-        wait at any time."""
+        """50,000 messages over 20 connections, many times what may wait, all arrive, in order, and few
+        of them wait at any time."""
         clock = Clock()
         bound = 8 * 1024 * 1024
         sink = FakeStreamSink(max_batch=500, window=2, later=lambda call: clock.callLater(0.01, call))
