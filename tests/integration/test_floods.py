@@ -58,13 +58,17 @@ class FloodTests(HookedTestCase):
         client = self.open(user)
         self.receiver.wait_attempts(user, 1)
         self.daemon.wait_metric(0, "event_target_up", sink="webhook")
-        before = self.daemon.metric(PAUSES)
-        dropped = self.daemon.metric("event_dropped_total", type="message_received", reason="queue_full")
-        client.send(frame(TEXT, b'{"type":"chat"}') * 1000 + frame(PING, b"behind it all"))
-        while client.read_frame().opcode != PONG:
-            pass
-        self.assertGreater(
-            self.daemon.metric("event_dropped_total", type="message_received", reason="queue_full"), dropped
-        )
-        self.assertEqual(self.daemon.metric(PAUSES), before)
+
+        def dropped() -> float:
+            return self.daemon.metric("event_dropped_total", type="message_received", reason="queue_full")
+
+        def unhindered() -> bool:
+            pauses, drops = self.daemon.metric(PAUSES), dropped()
+            client.send(frame(TEXT, b'{"type":"chat"}') * 1000 + frame(PING, b"behind it all"))
+            while client.read_frame().opcode != PONG:
+                pass
+            return self.daemon.metric(PAUSES) == pauses and dropped() > drops
+
+        # For the first moments it could be a hiccup, and clients are slowed down.
+        until(unhindered, "a flood that is not slowed down", self.daemon.log)
         self.assertEqual(self.daemon.metric("ws_reads_paused"), 0)

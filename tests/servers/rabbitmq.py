@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.servers.process import Missing, Server, free_port
+from tests.servers.process import Missing, Server, free_port, wait_until
 
 __all__ = ["RabbitServer"]
 
@@ -102,14 +102,23 @@ class RabbitServer(Server):
 
         :raises AssertionError: it failed.
         """
-        done = subprocess.run(
-            [self._tool, "-n", self._node, *words],
-            env=dict(self.environment()),
-            capture_output=True,
-            check=False,
-        )
-        said = done.stdout.decode(errors="replace")
-        assert done.returncode == 0, f"rabbitmqctl {words}: {said}{done.stderr.decode(errors='replace')}"
+        answers: list[tuple[int, str]] = []
+
+        def answered() -> bool:
+            done = subprocess.run(
+                [self._tool, "-n", self._node, *words],
+                env=dict(self.environment()),
+                capture_output=True,
+                check=False,
+            )
+            said = (done.stdout + (done.stderr if done.returncode else b"")).decode(errors="replace")
+            answers.append((done.returncode, said))
+            # It listens a moment before it counts as running.
+            return done.returncode == 0 or "app to be running" not in said
+
+        wait_until(answered, f"rabbitmqctl {words}")
+        status, said = answers[-1]
+        assert status == 0, f"rabbitmqctl {words}: {said}"
         return said
 
     @property
