@@ -2,6 +2,8 @@
 
 class RedisPresenceTests(presence_store_contract_tests(make_redis)):
     "The store in Redis."
+
+The module is long because it is one suite: all of it holds for every store.
 """
 
 # mypy: allow-untyped-calls

@@ -1,4 +1,7 @@
-"""A stream sink whose target is a script, and the contract suite that proves it beside the real ones."""
+"""A stream sink whose target is a script, and the contract suite that proves it beside the real ones.
+
+The module is long because the two belong together: the script speaks the words in which the suite asks.
+"""
 
 # mypy: allow-untyped-calls
 # (the assertions of twisted.trial have no types)
