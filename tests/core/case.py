@@ -28,8 +28,11 @@ class CoreTestCase(GatewayTestCase):
         super().setUp()
         self.broker = self.make_broker()
 
-    def node(self, name: str = "node-1", **settings: str | None) -> Daemon:
-        """A node in core mode that knows where its outbox begins."""
+    def node(self, name: str = "node-1", status: str = "ok", **settings: str | None) -> Daemon:
+        """A node in core mode that knows where its outbox begins.
+
+        :param status: what it says of itself when it is taken for started.
+        """
         daemon = self.start(
             {
                 "WS_MODE": "core",
@@ -41,7 +44,7 @@ class CoreTestCase(GatewayTestCase):
                 **settings,
             }
         )
-        self.wait_ready(daemon)
+        self.wait_ready(daemon, status)
         return daemon
 
     def ready(self, daemon: Daemon) -> dict[str, Any]:

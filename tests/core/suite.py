@@ -197,10 +197,7 @@ class CoreSuite(CoreTestCase):
     def test_started_without_broker(self) -> None:
         """A node starts without its broker, is degraded, and loses nothing until it comes."""
         self.broker.server.kill()
-        daemon = self.start(
-            {"WS_MODE": "core", "EVENTS_MODE": None, **self.broker.settings(), "BROKER_TIMEOUT_SECONDS": "1"}
-        )
-        self.wait_ready(daemon, "degraded")
+        daemon = self.node(status="degraded", BROKER_TIMEOUT_SECONDS="1")
         client = self.open(daemon=daemon)
         client.send_json({"type": "early"})
         client.ping_pong()

@@ -236,8 +236,11 @@ class RawClient:
         return Frame(first & 0x0F, self.read_exactly(size), bool(first & 0x80), first >> 4 & 7)
 
     def read_json(self) -> Any:
-        """The next frame, which must be a text."""
+        """The next frame that is no ping, which must be a text. Pings are answered, as clients do."""
         got = self.read_frame()
+        while got.opcode == PING:
+            self.send(frame(PONG, got.payload))
+            got = self.read_frame()
         assert got.opcode == TEXT, got
         return got.json()
 
