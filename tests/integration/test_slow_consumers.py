@@ -243,10 +243,20 @@ class ThirtyMegabytesTests(SlowTestCase):
 
     def test_a_close_behind_them(self):
         """The client closes, publications go on: it is gone in time, and what waited is dropped, counted."""
-        user = fresh_user()
         memory = self.daemon.resident_bytes()
+        held = [self.closes_behind_them() for _ in range(3)]
+        self.assertGreater(held[0] - memory, 24 * MIB)
+        # What was dropped serves the next one: whether the allocator gives it back meanwhile is its own affair.
+        self.assertLess(held[-1] - held[0], 24 * MIB)
+
+    def closes_behind_them(self):
+        """Once.
+
+        :returns: the daemon's memory while all of it waited.
+        """
+        user = fresh_user()
         client = self.pending(user)
-        self.assertGreater(self.daemon.resident_bytes() - memory, 24 * MIB)
+        memory = self.daemon.resident_bytes()
         dropped = self.daemon.metric(DROPPED)
         client.send(frame(CLOSE, close_payload(1000, "bye")))
 
@@ -258,7 +268,7 @@ class ThirtyMegabytesTests(SlowTestCase):
         self.assertEqual(self.ended(user), (1000, "client"))
         self.assertGreater(self.daemon.metric(DROPPED) - dropped, 30)
         self.assertEqual(self.daemon.metric("ws_connections"), 0)
-        self.assertLess(self.daemon.resident_bytes() - memory, 12 * MIB)
+        return memory
 
     def test_a_kick_behind_them(self):
         """The same when we close."""
