@@ -246,7 +246,7 @@ class ThirtyMegabytesTests(SlowTestCase):
         memory = self.daemon.resident_bytes()
         held = [self.closes_behind_them() for _ in range(3)]
         self.assertGreater(held[0] - memory, 24 * MIB)
-        # What was dropped serves the next one: whether the allocator gives it back meanwhile is its own affair.
+        # What was dropped serves the next one: whether the allocator gives it back is its own affair.
         self.assertLess(held[-1] - held[0], 24 * MIB)
 
     def closes_behind_them(self):
