@@ -192,10 +192,12 @@ class IDelivery(Interface):
 class IEventEmitter(Interface):
     """Where events enter on their way to the backend."""
 
-    def emit(event: Event, accepted: Callable[[], None] | None = None) -> None:
+    def emit(event: Event, accepted: Callable[[], None] | None = None) -> bool:
         """Hand over. Never raises, never blocks.
 
-        :param accepted: called once when every sink has taken the event or given it up.
+        :param accepted: called once when every sink has taken the event or given it up; before this returns
+            if none is to have it.
+        :returns: False if the event was refused and no sink will ever have it.
         """
 
 

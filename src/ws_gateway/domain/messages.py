@@ -27,6 +27,7 @@ __all__ = [
     "MessageReceived",
     "Publication",
     "Receipt",
+    "Stamp",
 ]
 
 
@@ -120,6 +121,18 @@ class DisconnectCause(StrEnum):
 
 
 @frozen
+class Stamp:
+    """What makes an event the same one, whoever sends it.
+
+    :ivar event_id: unique, sortable by time.
+    :ivar occurred_at_ms: Unix milliseconds.
+    """
+
+    event_id: str
+    occurred_at_ms: int
+
+
+@frozen
 class Connected:
     """A client is let in and listening.
 
@@ -133,6 +146,7 @@ class Connected:
     seq: int = 0
 
     type = EventType.CONNECTED
+    stamp = None
 
 
 @often
@@ -153,22 +167,26 @@ class MessageReceived:
     ordering_strategy: str | None = None
 
     type = EventType.MESSAGE_RECEIVED
+    stamp = None
 
 
 @frozen
 class Disconnected:
     """A connection is over; the last of its events.
 
+    :ivar seq: None where nobody knows any more how many there were.
     :ivar code: RFC 6455 close code; 1005 for a close without one, 1006 for a cut connection.
+    :ivar stamp: the event's own; None has it stamped when it is handed over, as all others are.
     """
 
     facts: ConnectionFacts
     constant: bytes = field(repr=False)
-    seq: int
+    seq: int | None
     code: int
     reason: str
     cause: DisconnectCause
     traceparent: str | None = None
+    stamp: Stamp | None = None
 
     type = EventType.DISCONNECTED
 

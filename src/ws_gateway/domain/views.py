@@ -156,7 +156,7 @@ class RecordedEvent:
     event_id: str
     connection_id: str
     type: str
-    seq: int
+    seq: int | None
     size: int
     outcome: str
     text: str | None = field(default=None, repr=False)

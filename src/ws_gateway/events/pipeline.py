@@ -164,36 +164,37 @@ class EventPipeline(Service):
         """Whether nothing waits and nothing is remembered of any key or connection."""
         return not self._waiting and all(destination.idle for destination in self._destinations)
 
-    def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> None:
+    def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> bool:
         event_type = event.type
         if not self._destinations or (self._unsent and event_type in self._unsent):
             if self._recorder is not None:
                 self._recorder.record(event, NOT_SENT, self._wall_ms())
             self._tell(accepted)
-            return
+            return True
         if self._stopped:
-            self._drop(event, Drop.STOPPED, accepted)
-            return
+            return self._drop(event, Drop.STOPPED, accepted)
         key = connection_id = event.facts.connection_id
         try:
-            event_id = self._ids()
-            occurred_at_ms = self._wall_ms()
+            stamp = event.stamp
+            if stamp is None:
+                event_id = self._ids()
+                occurred_at_ms = self._wall_ms()
+            else:
+                event_id = stamp.event_id
+                occurred_at_ms = stamp.occurred_at_ms
             body = self._encode(event, event_id, occurred_at_ms)
         except Exception:
             _log.failure("event of connection {connection_id} has no wire form", connection_id=connection_id)
-            self._drop(event, Drop.NOT_ENCODABLE, accepted)
-            return
+            return self._drop(event, Drop.NOT_ENCODABLE, accepted)
         if event_type is _MESSAGE:
             key = event.ordering_key or connection_id  # type: ignore[union-attr]
         bounds = self._bounds
         size = len(body) + EVENT_OVERHEAD
         total = bounds.bytes + size
         if total > bounds.max_bytes and total > bounds.bytes_allowed(event_type):
-            self._drop(event, Drop.QUEUE_FULL, accepted)
-            return
+            return self._drop(event, Drop.QUEUE_FULL, accepted)
         if self._bounded_by_key and not self._has_room(key, event_type):
-            self._drop(event, Drop.KEY_FULL, accepted)
-            return
+            return self._drop(event, Drop.KEY_FULL, accepted)
         bounds.bytes = total
         number = self._number = self._number + 1
         envelope = Envelope(event_id, event_type, connection_id, key, body, occurred_at_ms, event.traceparent)
@@ -205,6 +206,7 @@ class EventPipeline(Service):
             put(waiting)
         if bounds.bytes > self._strain.mark:
             self._strain.judge()
+        return True
 
     def drain(self) -> Deferred[None]:
         """Wait until nothing waits. New events are still taken meanwhile, and waited for.
@@ -285,11 +287,12 @@ class EventPipeline(Service):
         if self._drained and not self._waiting:
             self._say_drained()
 
-    def _drop(self, event: Event, reason: Drop, accepted: Callable[[], None] | None) -> None:
+    def _drop(self, event: Event, reason: Drop, accepted: Callable[[], None] | None) -> bool:
         self._drops.dropped(event.type, reason, event.facts.connection_id)
         if self._recorder is not None:
             self._recorder.record(event, reason.value, self._wall_ms())
         self._tell(accepted)
+        return False
 
     def _tell(self, accepted: Callable[[], None] | None) -> None:
         if accepted is None:

@@ -24,7 +24,7 @@ _WAITING = "waiting"
 _DEAD_LETTER = "dead_letter"
 _MESSAGE = EventType.MESSAGE_RECEIVED
 
-_Entry = tuple[int, str, int, str, str, EventType, int, int, str | None]
+_Entry = tuple[int, str, int, str, str, EventType, int | None, int, str | None]
 
 
 class EventRecorder:

@@ -20,16 +20,26 @@ class FakeEmitter:
     """Takes every event and delivers none.
 
     :ivar events: all events so far, in order.
+    :ivar waiting: while this is a list, events wait in it until the test calls what stands there.
+    :ivar full: while this is set, every event is refused.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.waiting: list[Callable[[], None]] | None = None
+        self.full = False
 
-    def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> None:
-        """See IEventEmitter: as if every sink took it at once."""
-        self.events.append(event)
-        if accepted is not None:
+    def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> bool:
+        """See IEventEmitter: as if every sink took it at once, unless it is told to do otherwise."""
+        if not self.full:
+            self.events.append(event)
+        if accepted is None:
+            pass
+        elif self.waiting is None or self.full:
             accepted()
+        else:
+            self.waiting.append(accepted)
+        return not self.full
 
     @property
     def types(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.logger import LogEvent, globalLogPublisher
@@ -13,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.unit.events.street import Connection, Street, labels
-from ws_gateway.domain.messages import EventType, Receipt
+from ws_gateway.domain.messages import EventType, Receipt, Stamp
 from ws_gateway.errors import EventFailed
 from ws_gateway.events.bounds import EVENT_OVERHEAD, Drop
 from ws_gateway.events.log import LogSink
@@ -63,6 +64,24 @@ class EmitTests(PipelineTestCase):
         street.clock.advance(2)
         self.assertEqual(len(street.sink.offered), 3)
         self.assertEqual(len(set(street.sink.offered)), 1)
+
+    def test_own_stamp(self) -> None:
+        """An event that brings its id and time keeps them."""
+        street, stamp = Street(), Stamp("e-1", 1_600_000_000_000)
+        street.emit(evolve(Connection("a").disconnected(), stamp=stamp))
+        (envelope,) = street.sink.accepted
+        self.assertEqual((envelope.event_id, envelope.occurred_at_ms), ("e-1", 1_600_000_000_000))
+
+    def test_refused(self) -> None:
+        """Whoever hands an event over hears whether it was refused; one that nobody wants was not."""
+        street, a = Street(max_per_key=1), Connection("a")
+        street.sink.script(Outcome.HANG)
+        taken = [street.pipeline.emit(a.message()) for _ in range(2)]
+        self.assertEqual(taken, [True, False])
+        self.assertIs(Street(0).pipeline.emit(a.message()), True)
+        self.assertIs(Street(types=()).pipeline.emit(a.message()), True)
+        self.successResultOf(street.pipeline.stopService())
+        self.assertIs(street.pipeline.emit(a.message()), False)
 
     def test_filter(self) -> None:
         """Types that are not sent go nowhere, hold up nothing, and count as accepted."""

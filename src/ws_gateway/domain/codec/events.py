@@ -58,12 +58,12 @@ def encode_event(event: Event, event_id: str, occurred_at_ms: int) -> bytes:
             event.message,
             orjson.dumps(event.raw),
         )
-    head = b'{"type":"%b",%b,"event_id":"%b","occurred_at_ms":%d,"seq":%d' % (
+    head = b'{"type":"%b",%b,"event_id":"%b","occurred_at_ms":%d,"seq":%b' % (
         event.type.encode(),
         event.constant,
         event_id.encode(),
         occurred_at_ms,
-        event.seq,
+        b"null" if event.seq is None else b"%d" % event.seq,
     )
     if isinstance(event, Disconnected):
         return b'%b%b,"code":%d,"reason":%b,"cause":"%b"}' % (

@@ -14,7 +14,8 @@ __all__ = ["Untold"]
 class Untold:
     """The backend hears nothing of a console: neither that it came, nor what it says."""
 
-    def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> None:
+    def emit(self, event: Event, accepted: Callable[[], None] | None = None) -> bool:
         """See IEventEmitter."""
         if accepted is not None:
             accepted()
+        return True

@@ -102,6 +102,21 @@ class DisconnectedTests(SynchronousTestCase):
             },
         )
 
+    def test_unknown_seq(self) -> None:
+        """Where nobody knows how many events there were, `seq` is there and null."""
+        event = Disconnected(FACTS, codec.encode_facts(FACTS), None, 1006, "", DisconnectCause.NODE_LOST)
+        self.assertEqual(
+            document(event),
+            {
+                "type": "disconnected",
+                "seq": None,
+                "code": 1006,
+                "reason": "",
+                "cause": "node_lost",
+                **SHARED,
+            },
+        )
+
     def test_causes(self) -> None:
         """The words for what ended a connection are fixed."""
         self.assertEqual(
