@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
+    from ws_gateway.domain.lost import Claim
     from ws_gateway.domain.messages import (
         ConnectionView,
         Entry,
@@ -360,10 +361,31 @@ class IPresenceStore(Interface):
         """
 
     def sweep() -> Deferred[int]:
-        """Forget some connections of nodes whose lease is over.
+        """Forget some connections of other nodes whose lease is over, and what those nodes owed.
 
         :returns Deferred[int]: how many; 0 when there is nothing left to do.
+
+        Raises like put().
         """
+
+    def claim(most: int, at_ms: int, again: bool) -> Deferred[Claim]:
+        """Forget them likewise, but owe the backend a word of each: it is a debt of this node until settle()
+        is called, and when the lease of this node is over, a debt of whoever claims it then.
+
+        Nobody else is given what was claimed here, and it is the same whoever claims it. A connection whose
+        node lives after all is no debt any more. What is still known of a connection outlives its time to
+        live: it can be claimed for a day.
+
+        :param most: how many connections at most; fewer may be found though there are more.
+        :param at_ms: Unix milliseconds of now, for those that nobody has claimed before.
+        :param again: begin with what this node owes already; only for who is telling nobody of anything, such
+            as one who never heard what became of a call.
+
+        Raises like put().
+        """
+
+    def settle(connection_ids: Sequence[str]) -> Deferred[None]:
+        """The backend was told of these, or nobody ever will. Idempotent; raises like put()."""
 
 
 class IReadiness(Interface):

@@ -20,12 +20,13 @@ from twisted.logger import LogLevel
 from twisted.python import usage
 
 from ws_gateway import __version__, options
-from ws_gateway.assembly.brokers import build_brokers, build_presence, judge_brokers
+from ws_gateway.assembly.brokers import build_brokers, judge_brokers
 from ws_gateway.assembly.clients import build_admission, build_house
 from ws_gateway.assembly.console import build_console
 from ws_gateway.assembly.events import MODES, SINKS, build_pipeline
 from ws_gateway.assembly.keys import build_authenticator, keys_by_url
 from ws_gateway.assembly.operators import build_inspector, build_manhole, judge_manhole
+from ws_gateway.assembly.presence import build_presence
 from ws_gateway.assembly.process import TurnBack, belong_to
 from ws_gateway.assembly.reading import Reading, read, read_again
 from ws_gateway.assembly.reloadable import metrics_tokens, takers
@@ -134,7 +135,7 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
     for source in sources:
         source.feed(outbox)
     relay = FirstUsable([side.relay for side in brokers]) if brokers else None
-    presence = build_presence(settings, node_id, node_run, reactor, registry, metrics, wrong)
+    presence = build_presence(settings, node_id, node_run, reactor, registry, pipeline, metrics, wrong)
 
     # Looking in.
     readiness = [admission, pipeline, *fetched, *(one for side in brokers for one in side.readiness)]
@@ -213,6 +214,8 @@ def makeService(config: Options, reactor: Any = None) -> StagedService:
             Stage("admission", admission.drain),
             Stage("listener", lambda: ports.close(public.value)),
             Stage("sessions", lambda: Deferred.fromCoroutine(clients.close_sessions())),
+            # Or dead nodes' connections could keep the queue from ever being empty.
+            *([Stage("sweep", presence.service.stop_sweeping)] if presence is not None else []),
             Stage("events", pipeline.drain),
             # Until here the backend can publish, and operators can watch the queue go down.
             Stage("internal", lambda: ports.close(Surface.INTERNAL.value)),

@@ -32,7 +32,7 @@ async def linked(dsn: str) -> RedisLink:
 
 
 class RedisUnderTest:
-    """Two nodes that share a prefix of a Redis."""
+    """Three nodes that share a prefix of a Redis."""
 
     def __init__(self, server: RedisServer, link: RedisLink) -> None:
         self.server = server
@@ -40,6 +40,7 @@ class RedisUnderTest:
         self.prefix = own_name("presence") + ":"
         self.here = self.store("here")
         self.there = self.store("there")
+        self.elsewhere = self.store("elsewhere")
 
     def store(self, node_id: str, run: str = "run-1") -> RedisPresence:
         """The store as a node has it."""

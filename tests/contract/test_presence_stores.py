@@ -6,12 +6,13 @@ from ws_gateway.testing.presence import FakePlace, FakePresenceStore, presence_s
 
 
 class MemoryUnderTest:
-    """Two nodes that share a place in memory."""
+    """Three nodes that share a place in memory."""
 
     def __init__(self) -> None:
         self._place = FakePlace()
         self.here = FakePresenceStore(self._place, "here")
         self.there = FakePresenceStore(self._place, "there")
+        self.elsewhere = FakePresenceStore(self._place, "elsewhere")
 
     def pass_time(self, seconds: float) -> Deferred[None]:
         return succeed(self._place.clock.advance(seconds))

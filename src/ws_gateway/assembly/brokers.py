@@ -15,7 +15,6 @@ from ws_gateway.brokers.rabbitmq.relay import RabbitRelay
 from ws_gateway.brokers.rabbitmq.source import RabbitSource, SourceRules
 from ws_gateway.brokers.redis.lengths import StreamLengths
 from ws_gateway.brokers.redis.link import RedisLink
-from ws_gateway.brokers.redis.presence import RedisPresence
 from ws_gateway.brokers.redis.producer import RedisProducer
 from ws_gateway.brokers.redis.relay import RedisRelay
 from ws_gateway.brokers.redis.source import ReadingRules, RedisSource
@@ -24,7 +23,6 @@ from ws_gateway.config import Settings
 from ws_gateway.config.brokers import Brokers
 from ws_gateway.domain.messages import Envelope
 from ws_gateway.domain.partitions import Partitions
-from ws_gateway.domain.registry import Registry
 from ws_gateway.domain.retry import Backoff
 from ws_gateway.dsn import RedisDsn
 from ws_gateway.errors import ConfigError
@@ -34,23 +32,19 @@ from ws_gateway.events.redis import RedisSink
 from ws_gateway.interfaces import (
     IEventSink,
     IMetrics,
-    IPresenceStore,
     IPublicationSource,
     IReadiness,
     IRelay,
     IStreamSink,
 )
-from ws_gateway.presence.pace import pace_of
-from ws_gateway.presence.service import PresenceService
 
 __all__ = [
     "BROKERS",
     "BROKER_LIMITS",
     "BrokerSide",
-    "Presence",
     "build_brokers",
-    "build_presence",
     "judge_brokers",
+    "redis_link",
 ]
 
 _PROMPT = Backoff(0.1, 2.0)
@@ -84,19 +78,6 @@ class BrokerSide:
 
 
 @frozen
-class Presence:
-    """Who is connected to any node.
-
-    :ivar link: lives longer than the service.
-    :ivar service: keeps the store.
-    """
-
-    store: IPresenceStore
-    link: RedisLink
-    service: PresenceService
-
-
-@frozen
 class _Node:
     """What every side is built from."""
 
@@ -109,7 +90,7 @@ class _Node:
     turn_back: Callable[[str], None]
 
 
-def _redis_link(
+def redis_link(
     settings: Settings,
     dsn: RedisDsn,
     reactor: Any,
@@ -117,6 +98,11 @@ def _redis_link(
     purpose: str,
     turn_back: Callable[[str], None],
 ) -> RedisLink:
+    """A link to Redis.
+
+    :param purpose: a word for logs and metrics.
+    :param turn_back: called with a sentence if Redis is there at the start and does not let us in.
+    """
     return RedisLink(
         dsn,
         reactor,
@@ -141,7 +127,7 @@ def _redis(node: _Node) -> BrokerSide | None:
         return None
     # Events have a link of their own: a blocking read, or a crowd of publications, must not delay them.
     events, commands, reading = (
-        _redis_link(settings, redis.dsn, reactor, metrics, purpose, node.turn_back)
+        redis_link(settings, redis.dsn, reactor, metrics, purpose, node.turn_back)
         for purpose in ("events", "commands", "outbox")
     )
     streams = OutboxStreams(redis.outbox, redis.dead_letters, redis.maxlen)
@@ -265,26 +251,3 @@ def build_brokers(
         partition = Partitions(ordering.partition_max_len, ordering.partition_max_keys, metrics)
     node = _Node(settings, node_id, node_run, reactor, metrics, partition, turn_back)
     return [side for make in BROKERS.values() if (side := make(node)) is not None]
-
-
-def build_presence(
-    settings: Settings,
-    node_id: str,
-    node_run: str,
-    reactor: Any,
-    registry: Registry,
-    metrics: IMetrics,
-    turn_back: Callable[[str], None],
-) -> Presence | None:
-    """Presence in Redis; None where it is in this node's memory alone."""
-    dsn, presence = settings.presence_dsn, settings.presence
-    if dsn is None:
-        return None
-    link = _redis_link(settings, dsn, reactor, metrics, "presence", turn_back)
-    store = RedisPresence(link, presence.prefix, node_id, node_run)
-    pace = pace_of(
-        presence.strategy, presence.ttl_seconds, presence.heartbeat_seconds, presence.grace_seconds
-    )
-    service = PresenceService(store, registry, reactor, pace, metrics)
-    link.subscribe(service.write_anew)
-    return Presence(store, link, service)

@@ -19,7 +19,7 @@ from ws_gateway.events.recorder import EventRecorder
 from ws_gateway.events.webhook import WebhookMetrics, webhook_sink
 from ws_gateway.interfaces import IEventSink, IMetrics, IStreamSink, ITracer
 
-__all__ = ["MODES", "SINKS", "Sink", "SinkMaker", "build_pipeline"]
+__all__ = ["MODES", "SINKS", "Sink", "SinkMaker", "build_pipeline", "unix_ms"]
 
 Sink = IEventSink | IStreamSink
 
@@ -60,6 +60,11 @@ SINKS: Mapping[str, SinkMaker] = {
 """The sinks of each of these places."""
 
 
+def unix_ms() -> int:
+    """Unix milliseconds of now."""
+    return time.time_ns() // 1_000_000
+
+
 def build_pipeline(
     settings: Settings,
     sinks: Sequence[Sink],
@@ -74,16 +79,13 @@ def build_pipeline(
     _promise(metrics)
     events, webhook = settings.events, settings.webhook
 
-    def wall_ms() -> int:
-        return time.time_ns() // 1_000_000
-
     return EventPipeline(
         sinks,
         codec.encode_event,
         # Begun by the system, then without a call of it for each event: event ids are no secrets.
-        EventIds(random.Random().getrandbits, wall_ms),
+        EventIds(random.Random().getrandbits, unix_ms),
         reactor,
-        wall_ms,
+        unix_ms,
         random.random,
         metrics,
         PipelineLimits(

@@ -6,11 +6,14 @@
 
 Within one process each id sorts after the one before: in the same millisecond, or when the wall clock goes
 back, the random part is raised by a random step instead of drawn again (RFC 9562 section 6.2, method 2).
+
+Where several nodes may come to tell of the same thing, the id is made of that thing instead.
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 
-__all__ = ["EventIds"]
+__all__ = ["EventIds", "id_of"]
 
 _TAIL_BITS = 74
 _LOW_BITS = 48
@@ -67,3 +70,13 @@ class EventIds:
         ms, high = self._ms, self._high
         middle = high & _MIDDLE_MASK | _VARIANT
         self._head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{high >> _MIDDLE_BITS:03x}-{middle:04x}-"
+
+
+def id_of(name: str, ms: int) -> str:
+    """The id of the event that something happened to something: the same one, whoever makes it.
+
+    :param name: unique everywhere, as the id of a connection is.
+    :param ms: Unix milliseconds.
+    """
+    digest = int.from_bytes(sha256(name.encode()).digest(), "big")
+    return EventIds(lambda bits: digest & ((1 << bits) - 1), lambda: ms)()

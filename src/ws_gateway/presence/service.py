@@ -13,7 +13,7 @@ does not dawdle.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -28,8 +28,10 @@ from ws_gateway.domain.registry import Registry
 from ws_gateway.errors import BrokerDown, BrokerRefused
 from ws_gateway.interfaces import IMetrics, IPresenceStore, IReadiness
 from ws_gateway.presence.changes import Changes, is_full
+from ws_gateway.presence.lost import LostConnections
 from ws_gateway.presence.pace import Pace
 from ws_gateway.presence.round import Round
+from ws_gateway.presence.sweep import Sweep
 
 __all__ = ["PresenceService"]
 
@@ -37,7 +39,6 @@ _log = Logger()
 
 LEASE_SECONDS = 10.0
 RENEW_SECONDS = 3.0
-SWEEP_SECONDS = 3.0
 
 TICK_SECONDS = 0.1
 """Between two turns .."""
@@ -59,12 +60,20 @@ class PresenceService(Service):
     """See the module.
 
     Who knows that the store was out of reach for a moment (a new connection to it) calls `write_anew`.
+
+    :param lost: tells the backend of connections of dead nodes; None where it hears of no ends.
     """
 
     name = "presence"
 
     def __init__(
-        self, store: IPresenceStore, registry: Registry, clock: IReactorTime, pace: Pace, metrics: IMetrics
+        self,
+        store: IPresenceStore,
+        registry: Registry,
+        clock: IReactorTime,
+        pace: Pace,
+        metrics: IMetrics,
+        lost: LostConnections | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -73,7 +82,7 @@ class PresenceService(Service):
         self._round = Round((), 0.0, 0.0)
         self._anew = True
         self._renew_at = 0.0
-        self._sweep_at = 0.0
+        self._sweep = Sweep(store, clock, metrics, lost)
         self._down = "the store was not asked yet"
         self._down_since = 0.0
         self._told_down = False
@@ -92,9 +101,6 @@ class PresenceService(Service):
             )
             for kind in ("down", "refused", "broken")
         }
-        self._swept = metrics.counter(
-            "presence_swept_total", "Connections of dead nodes that this node swept away."
-        )
         forgotten = metrics.counter(
             "presence_forgotten_total",
             "Connections that went during an outage, too many to remember: the store forgets them by itself.",
@@ -119,6 +125,10 @@ class PresenceService(Service):
         if life is not None:
             life.cancel()
         return Deferred.fromCoroutine(self._leave())
+
+    def stop_sweeping(self) -> None:
+        """Leave what dead nodes left to others: no more events come from here."""
+        self._sweep.stop()
 
     def write_anew(self) -> None:
         """Tell the store of everybody, soon."""
@@ -173,7 +183,7 @@ class PresenceService(Service):
             await self._put(came)
             await self._keep_lease()
         await self._go_round()
-        sweeping = await self._sweep()
+        sweeping = await self._tell(self._sweep.go_on)
         left = len(self._changes) and (is_full(gone) or is_full(came))
         much = left or sweeping or self._round.due(self._clock.seconds())
         return GAP_SECONDS if much else TICK_SECONDS
@@ -191,7 +201,7 @@ class PresenceService(Service):
         self._renew_at = now + RENEW_SECONDS
         if not held:
             # Others may have lost theirs at the same time, and shall have theirs back before somebody looks.
-            self._sweep_at = now + LEASE_SECONDS
+            self._sweep.rest(LEASE_SECONDS)
         if anew or not held:
             self._round = Round(self._registry.ids(), now, 0.0)
         self._recover()
@@ -206,7 +216,7 @@ class PresenceService(Service):
     async def _put(self, views: list[ConnectionView]) -> None:
         await self._tell(self._store.put, views, self._pace.ttl)
 
-    async def _tell(self, call: Callable[..., Deferred[Any]], *what: Any) -> Any:
+    async def _tell(self, call: Callable[..., Awaitable[Any]], *what: Any) -> Any:
         """One call to the store. One that is refused holds up nobody else.
 
         :returns: what the store answered, None if it refused.
@@ -237,16 +247,6 @@ class PresenceService(Service):
         if current.over:
             self._rounds.observe(self._clock.seconds() - current.began)
 
-    async def _sweep(self) -> bool:
-        """:returns: whether there may be more to sweep."""
-        now = self._clock.seconds()
-        if now < self._sweep_at:
-            return False
-        swept: int = await self._tell(self._store.sweep) or 0
-        self._swept.inc(swept)
-        self._sweep_at = now if swept else now + SWEEP_SECONDS
-        return swept > 0
-
     async def _leave(self) -> None:
         if self._down:
             return  # the lease is over soon, and what the store does not hear of it forgets
@@ -257,6 +257,7 @@ class PresenceService(Service):
             while not left.over:
                 if views := left.take(self._look):
                     await self._store.remove(views)
+            await self._sweep.settle()
             await self._store.renew(0)
         except (BrokerDown, BrokerRefused) as error:
             _log.warn("presence of this node is left to its lease: {detail}", detail=str(error))

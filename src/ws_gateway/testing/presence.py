@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from ws_gateway.domain.lost import Claim, LostConnection
 from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.interfaces import IPresenceStore
 from ws_gateway.testing.presence_suite import PresenceUnderTest, presence_store_contract_tests, seen
@@ -53,6 +54,8 @@ class FakePlace:
 
     :ivar clock: its time.
     :ivar failure: while this is set, every call fails with it.
+    :ivar known: by node, what is told of its connections if it dies.
+    :ivar owed: by node, what it has to tell the backend.
     """
 
     clock: Clock = field(factory=Clock)
@@ -60,12 +63,17 @@ class FakePlace:
     entries: dict[str, _Entry] = field(factory=dict, init=False)
     indexes: dict[_Key, _Index] = field(factory=dict, init=False)
     leases: dict[str, float] = field(factory=dict, init=False)
+    known: dict[str, dict[str, ConnectionView]] = field(factory=dict, init=False)
+    owed: dict[str, dict[str, LostConnection]] = field(factory=dict, init=False)
     serials: int = field(default=0, init=False)
+
+    def lives(self, node: str) -> bool:
+        """Whether a node has its lease."""
+        return self.leases.get(node, 0.0) > self.clock.seconds()
 
     def shown(self, entry: _Entry | None) -> bool:
         """Whether a connection counts as connected."""
-        now = self.clock.seconds()
-        return entry is not None and entry.until > now and self.leases.get(entry.node, 0.0) > now
+        return entry is not None and entry.until > self.clock.seconds() and self.lives(entry.node)
 
     def remembered(self, kind: str, name: str) -> set[str]:
         """The ids in an index, dead or alive.
@@ -121,7 +129,13 @@ class FakePresenceStore:
         return gate.addCallback(lambda _: self._do(lambda: self._page(subject, user_id, cursor, limit)))
 
     def sweep(self) -> Deferred[int]:
-        return self._do(self._sweep)
+        return self._do(lambda: len(self._take(SWEPT_AT_ONCE, 0)[0]))
+
+    def claim(self, most: int, at_ms: int, again: bool) -> Deferred[Claim]:
+        return self._do(lambda: self._claim(min(most, SWEPT_AT_ONCE), at_ms, again))
+
+    def settle(self, connection_ids: Sequence[str]) -> Deferred[None]:
+        return self._do(lambda: self._settle(connection_ids))
 
     def _do(self, work: Callable[[], T]) -> Deferred[T]:
         if self.place.failure is not None:
@@ -139,6 +153,7 @@ class FakePresenceStore:
             if known is None or known.until <= now:
                 place.serials += 1
                 known = _Entry(view, self._node, now, place.serials)
+            place.known.setdefault(self._node, {})[view.connection_id] = view
             place.entries[view.connection_id] = evolve(known, view=view, node=self._node, until=now + ttl)
             for key in _keys(view):
                 index = place.indexes.setdefault(key, _Index())
@@ -149,6 +164,7 @@ class FakePresenceStore:
 
     def _remove(self, views: Sequence[ConnectionView]) -> None:
         for view in views:
+            self.place.known.get(self._node, {}).pop(view.connection_id, None)
             self.place.forget(view.connection_id, view)
 
     def _renew(self, seconds: float) -> bool:
@@ -187,14 +203,54 @@ class FakePresenceStore:
         ]
         return views, str(page[-1].serial) if next(walk, None) is not None else None
 
-    def _sweep(self) -> int:
+    def _claim(self, most: int, at_ms: int, again: bool) -> Claim:
+        mine = self.place.owed.setdefault(self._node, {})
+        looked: list[str] = []
+        lost: list[LostConnection] = []
+        if again:
+            looked = list(islice(mine, most))
+            debts = [mine.pop(connection_id) for connection_id in looked]
+            lost = [debt for debt in debts if not self._lives(debt.connection_id)]
+        taken, found = self._take(most - len(looked), at_ms)
+        lost += found
+        mine.update((debt.connection_id, debt) for debt in lost)
+        return Claim(len(looked) + len(taken), tuple(lost))
+
+    def _take(self, most: int, at_ms: int) -> tuple[list[str], list[LostConnection]]:
+        """Whom dead nodes have left, and of whom the backend is to be told."""
         place = self.place
-        now = place.clock.seconds()
-        dead = (entry for entry in place.entries.values() if place.leases.get(entry.node, 0.0) <= now)
-        swept = list(islice(dead, SWEPT_AT_ONCE))
-        for entry in swept:
-            place.forget(entry.view.connection_id, entry.view)
-        return len(swept)
+        looked: list[str] = []
+        lost: list[LostConnection] = []
+        for node in sorted({*place.known, *place.owed} - {self._node}):
+            if place.lives(node):
+                continue
+            owed, known = place.owed.get(node, {}), place.known.get(node, {})
+            while owed and len(looked) < most:
+                connection_id, debt = owed.popitem()
+                looked.append(connection_id)
+                if not self._lives(connection_id):
+                    lost.append(debt)
+            while known and len(looked) < most:
+                connection_id, view = known.popitem()
+                looked.append(connection_id)
+                entry = place.entries.get(connection_id)
+                if entry is None or entry.node == node:
+                    place.forget(connection_id, view)
+                    lost.append(_lost(view, node, at_ms))
+        return looked, lost
+
+    def _lives(self, connection_id: str) -> bool:
+        return self.place.shown(self.place.entries.get(connection_id))
+
+    def _settle(self, connection_ids: Sequence[str]) -> None:
+        for connection_id in connection_ids:
+            self.place.owed.get(self._node, {}).pop(connection_id, None)
+
+
+def _lost(view: ConnectionView, node: str, at_ms: int) -> LostConnection:
+    return LostConnection(
+        view.connection_id, view.user_id, view.subjects, view.connected_at, view.client_ip, node, at_ms
+    )
 
 
 def _keys(view: ConnectionView) -> list[_Key]:

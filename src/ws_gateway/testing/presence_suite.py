@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from ws_gateway.domain.lost import LostConnection
 from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.interfaces import IPresenceStore
 
@@ -29,6 +30,9 @@ LONG = 600.0
 
 SHORT = 0.2
 """Seconds that a test lets pass."""
+
+NOW = 1_700_000_000_000
+"""When something is claimed."""
 
 ODD = (
     "channel:a*b",
@@ -46,7 +50,7 @@ ODD = (
 
 
 class PresenceUnderTest(Protocol):
-    """The stores of two nodes that share one empty place."""
+    """The stores of three nodes that share one empty place."""
 
     @property
     def here(self) -> IPresenceStore:
@@ -55,6 +59,10 @@ class PresenceUnderTest(Protocol):
     @property
     def there(self) -> IPresenceStore:
         """The store as another node has it."""
+
+    @property
+    def elsewhere(self) -> IPresenceStore:
+        """The store as a third node has it."""
 
     def pass_time(self, seconds: float) -> Deferred[None]:
         """Fires when so much time has passed for the place, or more."""
@@ -83,6 +91,34 @@ def seen(number: int, user_id: str = "42", *subjects: str) -> ConnectionView:
 
 def _ids(views: Sequence[ConnectionView]) -> set[str]:
     return {view.connection_id for view in views}
+
+
+def _lost(view: ConnectionView, node_id: str = "there", lost_at_ms: int = NOW) -> LostConnection:
+    return LostConnection(
+        view.connection_id,
+        view.user_id,
+        view.subjects,
+        view.connected_at,
+        view.client_ip,
+        node_id,
+        lost_at_ms,
+    )
+
+
+async def _claim_all(
+    store: IPresenceStore, at_ms: int = NOW, again: bool = False, most: int = 1_000
+) -> dict[str, LostConnection]:
+    """Claim until nothing is left."""
+    claimed: dict[str, LostConnection] = {}
+    for _ in range(1_000):
+        claim = await store.claim(most, at_ms, again)
+        assert len(claim.lost) <= claim.looked_at <= most, "more than it said, or was asked for"
+        assert not claim.unreadable, "nothing strange is here"
+        assert not claimed.keys() & {one.connection_id for one in claim.lost}, "claimed twice"
+        claimed.update((one.connection_id, one) for one in claim.lost)
+        if not claim.looked_at or again:
+            return claimed
+    raise AssertionError("the claiming does not end")
 
 
 async def _pages(
@@ -434,4 +470,141 @@ def presence_store_contract_tests(
                     self.assertEqual(await _all(both.here, subject, user_id), {view.connection_id: view})
                 self.assertEqual(await both.here.sweep(), 0)
 
+        async def _lost(self, *views: ConnectionView, ttl: float = LONG) -> PresenceUnderTest:
+            """Three nodes, of which `there` died with these connections."""
+            all_three = await self._two()
+            await all_three.elsewhere.renew(LONG)
+            await all_three.there.put(views, ttl)
+            await all_three.there.renew(0)
+            return all_three
+
+        async def test_claimed(self) -> None:
+            """What is claimed is all that is known of a connection, is gone for everybody else, and counts
+            as connected nowhere."""
+            views = [seen(1, "42", "channel:x"), seen(2, "7", "channel:x"), *map(_odd, range(len(ODD)))]
+            nodes = await self._lost(*views)
+            own = seen(3, "42", "channel:x")
+            await nodes.here.put([own], LONG)
+            claimed = await _claim_all(nodes.here)
+            self.assertEqual(claimed, {view.connection_id: _lost(view) for view in views})
+            self.assertEqual(await _claim_all(nodes.elsewhere), {})
+            self.assertEqual(await nodes.elsewhere.sweep(), 0)
+            self.assertEqual(await nodes.here.sweep(), 0)
+            self.assertEqual(await nodes.remembered("subject", "channel:x"), {own.connection_id})
+            self.assertEqual(await nodes.remembered("user", "42"), {own.connection_id})
+            self.assertEqual(set(await _all(nodes.here)), {own.connection_id})
+
+        async def test_claimed_again(self) -> None:
+            """Whoever claimed can have it again, as it was, until it is settled."""
+            one, two = seen(1), seen(2)
+            nodes = await self._lost(one, two)
+            await _claim_all(nodes.here)
+            both = {view.connection_id: _lost(view) for view in (one, two)}
+            self.assertEqual(await _claim_all(nodes.here, NOW + 5, again=True), both)
+            await nodes.here.settle([one.connection_id, "nobody"])
+            for _ in range(2):
+                await nodes.here.settle([one.connection_id])
+                again = await _claim_all(nodes.here, NOW + 9, again=True)
+                self.assertEqual(again, {two.connection_id: _lost(two)})
+            await nodes.here.settle([two.connection_id])
+            await nodes.here.settle([])
+            self.assertEqual(await _claim_all(nodes.here, again=True), {})
+
+        async def test_claimant_dies(self) -> None:
+            """What a dead node owed is claimed by another one, with the time of the first claim; so is what
+            it had not claimed yet."""
+            views = [seen(number) for number in range(10)]
+            nodes = await self._lost(*views)
+            first = await nodes.here.claim(4, NOW, False)
+            self.assertEqual(len(first.lost), 4)
+            settled = first.lost[0].connection_id
+            await nodes.here.settle([settled])
+            await nodes.here.put([seen(50)], LONG)
+            await nodes.here.renew(0)
+            claimed = await _claim_all(nodes.elsewhere, NOW + 20_000)
+            expected = {view.connection_id: _lost(view, lost_at_ms=NOW + 20_000) for view in views}
+            expected |= {one.connection_id: one for one in first.lost}
+            del expected[settled]
+            mine = seen(50)
+            expected[mine.connection_id] = _lost(mine, "here", NOW + 20_000)
+            self.assertEqual(claimed, expected)
+            self.assertEqual(await _claim_all(nodes.here), {})
+
+        async def test_claimed_bit_by_bit(self) -> None:
+            """Two that claim side by side get each connection once, and no more at a time than they asked
+            for."""
+            views = [seen(number, str(number % 7), "channel:x") for number in range(300)]
+            nodes = await self._lost(*views)
+            claimed: list[str] = []
+            for _ in range(1_000):
+                for store in (nodes.here, nodes.elsewhere):
+                    claim = await store.claim(7, NOW, False)
+                    self.assertLessEqual(len(claim.lost), 7)
+                    claimed.extend(one.connection_id for one in claim.lost)
+                if not claim.looked_at:
+                    break
+            self.assertEqual(len(claimed), 300)
+            self.assertEqual(set(claimed), _ids(views))
+            self.assertEqual(await nodes.remembered("subject", "channel:x"), set())
+
+        async def test_claimed_late(self) -> None:
+            """What is known of a connection outlives its time to live."""
+            view = seen(1, "42", "channel:x")
+            nodes = await self._lost(view, ttl=SHORT)
+            await nodes.pass_time(SHORT * 2)
+            self.assertEqual(await _all(nodes.here), {})
+            self.assertEqual(await _claim_all(nodes.here), {view.connection_id: _lost(view)})
+
+        async def test_lives_after_all(self) -> None:
+            """A connection whose node is back owes nobody anything, and is touched by no claim."""
+            view = seen(1, "42", "channel:x")
+            nodes = await self._lost(view)
+            await _claim_all(nodes.here)
+            await nodes.there.renew(LONG)
+            await nodes.there.put([view], LONG)
+            self.assertEqual(await _claim_all(nodes.here, again=True), {})
+            await nodes.here.settle([view.connection_id])
+            self.assertEqual(await _all(nodes.here, "channel:x"), {view.connection_id: view})
+            await nodes.there.renew(0)
+            self.assertEqual(
+                await _claim_all(nodes.here, NOW + 7), {view.connection_id: _lost(view, lost_at_ms=NOW + 7)}
+            )
+
+        async def test_lives_elsewhere(self) -> None:
+            """A connection that another node has taken over is not lost with the first one."""
+            view = seen(1, "42", "channel:x")
+            nodes = await self._lost(view)
+            await nodes.here.put([view], LONG)
+            self.assertEqual(await _claim_all(nodes.elsewhere), {})
+            self.assertEqual(await _all(nodes.here, "channel:x"), {view.connection_id: view})
+
+        async def test_not_lost(self) -> None:
+            """Whoever left before its node died is not lost with it; nobody claims what is its own."""
+            gone, own = seen(1), seen(2)
+            nodes = await self._two()
+            await nodes.there.put([gone], LONG)
+            await nodes.there.remove([gone])
+            await nodes.there.renew(0)
+            await nodes.here.put([own], LONG)
+            await nodes.here.renew(0)
+            self.assertEqual(await _claim_all(nodes.here), {})
+            self.assertEqual(await nodes.here.sweep(), 0)
+            await nodes.here.renew(LONG)
+            self.assertEqual(await _all(nodes.here), {own.connection_id: own})
+
+        async def test_swept_instead(self) -> None:
+            """A node that tells nobody sweeps what a dead one owed as well."""
+            nodes = await self._lost(seen(1), seen(2), seen(3))
+            await nodes.here.claim(2, NOW, False)
+            await nodes.here.renew(0)
+            swept = 0
+            while some := await nodes.elsewhere.sweep():
+                swept += some
+            self.assertEqual(swept, 3)
+            self.assertEqual(await _claim_all(nodes.there), {})
+
     return PresenceContract
+
+
+def _odd(number: int) -> ConnectionView:
+    return seen(100 + number, ODD[number], ODD[-1 - number])

@@ -8,12 +8,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from ws_gateway.domain.lost import Claim
 from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.domain.registry import Registry
 from ws_gateway.interfaces import IPresenceStore
+from ws_gateway.presence.lost import LostConnections
 from ws_gateway.presence.pace import Pace
 from ws_gateway.presence.service import PresenceService
 from ws_gateway.testing.connections import FakeConnection
+from ws_gateway.testing.emitter import FakeEmitter
 from ws_gateway.testing.metrics import FakeMetrics
 from ws_gateway.testing.presence import FakePlace, FakePresenceStore
 
@@ -56,6 +59,12 @@ class Watched:
     def sweep(self) -> Deferred[int]:
         return self._do("sweep", 0, self.store.sweep)
 
+    def claim(self, most: int, at_ms: int, again: bool) -> Deferred[Claim]:
+        return self._do("claim", most, lambda: self.store.claim(most, at_ms, again))
+
+    def settle(self, connection_ids: Sequence[str]) -> Deferred[None]:
+        return self._do("settle", len(connection_ids), lambda: self.store.settle(connection_ids))
+
     def page(
         self, subject: str | None, user_id: str | None, cursor: str | None, limit: int
     ) -> Deferred[tuple[list[ConnectionView], str | None]]:
@@ -81,13 +90,20 @@ class Watched:
 class Node:
     """A registry, a store and the service between them, on a clock."""
 
-    def __init__(self, place: FakePlace, name: str = "here", pace: Pace = PACE) -> None:
+    def __init__(self, place: FakePlace, name: str = "here", pace: Pace = PACE, telling: bool = True) -> None:
         self.clock: Clock = place.clock
         self.place = place
         self.registry = Registry()
         self.metrics = FakeMetrics()
         self.store = Watched(FakePresenceStore(place, name))
-        self.service = PresenceService(self.store, self.registry, self.clock, pace, self.metrics)
+        self.emitter = FakeEmitter()
+        lost = LostConnections(self.store, self.emitter, self._wall_ms, True, self.metrics)
+        self.service = PresenceService(
+            self.store, self.registry, self.clock, pace, self.metrics, lost if telling else None
+        )
+
+    def _wall_ms(self) -> int:
+        return round(self.clock.seconds() * 1000)
 
     def add(self, *numbers: int, **more: Any) -> list[FakeConnection]:
         """Connections come."""
@@ -111,9 +127,12 @@ class Case(SynchronousTestCase):
         self.clock.advance(1_000)
         self.node = self.start()
 
-    def start(self, name: str = "here", pace: Pace = PACE) -> Node:
-        """One more node."""
-        node = Node(self.place, name, pace)
+    def start(self, name: str = "here", pace: Pace = PACE, telling: bool = True) -> Node:
+        """One more node.
+
+        :param telling: whether its backend hears of ends.
+        """
+        node = Node(self.place, name, pace, telling)
         node.service.startService()
         self.addCleanup(lambda: node.service.running and node.service.stopService())
         return node

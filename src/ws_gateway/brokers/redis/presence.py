@@ -13,13 +13,14 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from ws_gateway.brokers.redis import presence_scripts as scripts
 from ws_gateway.brokers.redis.link import RedisLink
 from ws_gateway.brokers.redis.replies import judge_error
 from ws_gateway.brokers.redis.scripts import Script
+from ws_gateway.domain.lost import Claim, LostConnection
 from ws_gateway.domain.messages import ConnectionView
 from ws_gateway.interfaces import IPresenceStore
 
@@ -34,10 +35,8 @@ SWEEP_AT_ONCE = 50
 SWEEP_SETS_AT_ONCE = 150
 """.. and ids that it takes out of sets: one or two milliseconds in which Redis does nothing else."""
 
-_KEPT_SECONDS = 60.0
-"""How much longer than its connections the index of a node is kept: for whoever sweeps."""
-
-_NODES_SECONDS = 86_400.0
+_DAY_SECONDS = 86_400.0
+"""How long what is to be told of a dead node's connections is kept: for whoever sweeps."""
 
 _MOST_CURSOR = 4096
 
@@ -68,8 +67,8 @@ class RedisPresence:
             )
             for view in views
         )
-        kept = 2 * ttl + _KEPT_SECONDS
-        return self._run(scripts.PUT, self._node, _ms(ttl), _ms(kept), *words).addCallback(_no_trouble)
+        kept = _ms(ttl + _DAY_SECONDS)
+        return self._run(scripts.PUT, self._node, _ms(ttl), kept, *words).addCallback(_no_trouble)
 
     def remove(self, views: Sequence[ConnectionView]) -> Deferred[None]:
         words = chain.from_iterable(
@@ -78,7 +77,7 @@ class RedisPresence:
         return self._run(scripts.REMOVE, self._node, *words).addCallback(lambda _: None)
 
     def renew(self, seconds: float) -> Deferred[bool]:
-        ms, nodes_ms = _ms(seconds), _ms(_NODES_SECONDS)
+        ms, nodes_ms = _ms(seconds), _ms(_DAY_SECONDS)
         return self._run(scripts.RENEW, self._node, ms, nodes_ms).addCallback(lambda held: held == 1)
 
     def page(
@@ -87,7 +86,17 @@ class RedisPresence:
         return Deferred.fromCoroutine(self._page(subject, user_id, cursor, min(limit, PAGE_AT_ONCE)))
 
     def sweep(self) -> Deferred[int]:
-        return self._run(scripts.SWEEP, "", SWEEP_AT_ONCE, SWEEP_SETS_AT_ONCE)
+        return self._sweep(SWEEP_AT_ONCE, "", False).addCallback(lambda found: found[0])
+
+    def claim(self, most: int, at_ms: int, again: bool) -> Deferred[Claim]:
+        return self._sweep(min(most, SWEEP_AT_ONCE), at_ms, again).addCallback(_claim)
+
+    def settle(self, connection_ids: Sequence[str]) -> Deferred[None]:
+        if not connection_ids:
+            return succeed(None)
+        ids = [one.encode(errors="surrogateescape") for one in connection_ids]
+        settled = self._link.run("HDEL", f"{self._prefix}owed:{self._node}", *ids)
+        return settled.addCallback(lambda _: None)
 
     async def _page(self, subject: str | None, user_id: str | None, cursor: str | None, limit: int) -> Page:
         filtered = subject is not None or user_id is not None
@@ -104,6 +113,11 @@ class RedisPresence:
             if user_id in (None, view.user_id) and (subject is None or subject in view.subjects)
         ]
         return views, _write_cursor("", following) if following != b"0" else None
+
+    def _sweep(self, most: int, now: int | str, again: bool) -> Deferred[Any]:
+        kept = _ms(_DAY_SECONDS)
+        words = (self._node, most, SWEEP_SETS_AT_ONCE, now, int(again), kept)
+        return self._run(scripts.SWEEP, *words)
 
     def _run(self, script: Script, *words: Any) -> Deferred[Any]:
         return self._link.run_script(script, (), (self._prefix, *words))
@@ -132,19 +146,59 @@ def _view(entry: Sequence[bytes]) -> ConnectionView | None:
     """A connection as it was put, None if what stands there is nothing that anybody could have put."""
     try:
         connection_id, user_id, subjects, connected_at, last_seen_at, client_ip = entry
-        names = orjson.loads(subjects)
-        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        names = _names(subjects)
+        if names is None:
             return None
         return ConnectionView(
             connection_id.decode(),
             user_id.decode(),
-            tuple(names),
+            names,
             int(connected_at),
             int(last_seen_at or connected_at),
             client_ip.decode() or None,
         )
     except (ValueError, TypeError):
         return None
+
+
+def _claim(answer: Sequence[Any]) -> Claim:
+    looked_at, debts = answer
+    lost, unreadable = [], []
+    for connection_id, debt in zip(debts[::2], debts[1::2], strict=True):
+        one = _lost(connection_id, debt)
+        if one is not None:
+            lost.append(one)
+        else:
+            unreadable.append(connection_id.decode(errors="surrogateescape"))
+    return Claim(looked_at, tuple(lost), tuple(unreadable))
+
+
+def _lost(connection_id: bytes, debt: bytes) -> LostConnection | None:
+    """What is known of a lost connection, None if what stands there is none of ours."""
+    try:
+        lost_at_ms, node, connected_at, client_ip, subjects, user_id = debt.split(b"\n", 5)
+        at_ms, since = int(lost_at_ms), int(connected_at)
+        names = _names(subjects)
+        if names is None or not 0 <= at_ms < 1 << 48 or not 0 <= since < 1 << 53:
+            return None
+        return LostConnection(
+            connection_id.decode(),
+            user_id.decode(),
+            names,
+            since,
+            client_ip.decode() or None,
+            node.decode().rpartition(":")[0],
+            at_ms,
+        )
+    except ValueError:
+        return None
+
+
+def _names(subjects: bytes) -> tuple[str, ...] | None:
+    names = orjson.loads(subjects)
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    return None
 
 
 def _write_cursor(node: str, inner: bytes) -> str:

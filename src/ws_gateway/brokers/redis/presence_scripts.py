@@ -9,10 +9,16 @@ section 8):
 | `user:<user id>` | set of connection ids | not before its last member |
 | `subject:<subject>` | set of connection ids | not before its last member |
 | `lease:<node>` | there while the node lives | 10 s after the last renewal |
-| `node:<node>` | set of the node's connection ids | long after its last member |
-| `nodes` | sorted set of nodes that may have connections, all scores 0 | long after the last renewal |
+| `node:<node>` | hash: what is told of each of its connections if it dies | a day after the last put |
+| `owed:<node>` | hash: the same of connections of dead nodes, while it tells of them | a day after a claim |
+| `nodes` | sorted set of nodes that may have connections, all scores 0 | a day after the last renewal |
 
 A node is `<node id>:<run>`. A hash without `node` was written by something else; its time to live decides.
+
+What is told of a connection is one text of lines: when it connected, its address, its subjects, its user; a
+debt has two more before them: when it was claimed first, and the node that died. A connection of a dead node
+is claimed by moving it from `node:<dead>` to `owed:<claimant>` and out of everything that applications read.
+A claim holds for as long as the lease of the claimant; then its debts are claimed as its connections are.
 
 The caller bounds how many connections a call carries: Redis does nothing else meanwhile. What a script finds
 is taken in portions of 1,000 arguments, since Lua's `unpack` ends at about 8,000.
@@ -57,7 +63,7 @@ PUT = Script(
 -- ARGV: prefix, node, ms, ms of the index, then of each connection: id, user, subjects, connected, seen,
 -- address
 local ms, kept = tonumber(ARGV[3]), tonumber(ARGV[4])
-local trouble, ids, members, order = false, {}, {}, {}
+local trouble, told, members, order = false, {}, {}, {}
 for at = 5, #ARGV, 6 do
   local id, user, subjects = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local key = prefix .. 'conn:' .. id
@@ -67,7 +73,8 @@ for at = 5, #ARGV, 6 do
     trouble = done.err
   else
     redis.call('PEXPIRE', key, ms)
-    ids[#ids + 1] = id
+    told[#told + 1] = id
+    told[#told + 1] = table.concat({ARGV[at + 3], ARGV[at + 5], subjects, user}, '\\n')
     for _, set in ipairs(sets_of(user, subjects)) do
       local here = members[set]
       if not here then
@@ -78,8 +85,8 @@ for at = 5, #ARGV, 6 do
     end
   end
 end
-if #ids > 0 then
-  portions(prefix .. 'node:' .. node, 'SADD', ids)
+if #told > 0 then
+  portions(prefix .. 'node:' .. node, 'HSET', told)
   outlive(prefix .. 'node:' .. node, kept)
   redis.call('ZADD', prefix .. 'nodes', 0, node)
   outlive(prefix .. 'nodes', kept)
@@ -126,7 +133,7 @@ for at = 3, #ARGV, 3 do
   local id = ARGV[at]
   local key = prefix .. 'conn:' .. id
   local owner = redis.pcall('HGET', key, 'node')
-  redis.call('SREM', prefix .. 'node:' .. node, id)
+  redis.call('HDEL', prefix .. 'node:' .. node, id)
   -- One that another run has taken over stays.
   if not owner or owner == node then
     redis.call('DEL', key)
@@ -146,7 +153,7 @@ local lease, ms = prefix .. 'lease:' .. node, tonumber(ARGV[3])
 local held = redis.call('EXISTS', lease)
 if ms <= 0 then
   redis.call('DEL', lease)
-  if redis.call('EXISTS', prefix .. 'node:' .. node) == 0 then
+  if redis.call('EXISTS', prefix .. 'node:' .. node, prefix .. 'owed:' .. node) == 0 then
     redis.call('ZREM', prefix .. 'nodes', node)
   end
 else
@@ -200,10 +207,11 @@ for _ = 1, 20 do
     if node == '' then break end
   end
   if alive(node) then
-    local set = prefix .. 'node:' .. node
-    local scanned = redis.call('SSCAN', set, cursor, 'COUNT', math.max(count - #entries, 1))
-    for _, id in ipairs(scanned[2]) do show(id, node) end
-    portions(set, 'SREM', dead)
+    local index = prefix .. 'node:' .. node
+    local scanned = redis.call('HSCAN', index, cursor, 'COUNT', math.max(count - #entries, 1))
+    for at = 1, #scanned[2], 2 do show(scanned[2][at], node) end
+    -- They left during an outage, too many to be remembered: nobody needs to be told of them any more.
+    portions(index, 'HDEL', dead)
     dead = {}
     cursor = scanned[1] ~= '0' and scanned[1] or ''
   else
@@ -220,31 +228,81 @@ empty node is the end."""
 SWEEP = Script(
     _COMMON
     + """
--- ARGV: prefix, nothing, most connections, most sets
-local most, sets = tonumber(ARGV[3]), tonumber(ARGV[4])
-local swept = 0
+-- ARGV: prefix, node, most connections, most sets, ms of now (nothing: the backend is not told), whether to
+-- begin with what this node owes (1), ms of what is owed
+local most, sets, now, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[7])
+local mine = prefix .. 'owed:' .. node
+local looked, debts = 0, {}
+
+local function owner_of(id)
+  local owner = redis.pcall('HGET', prefix .. 'conn:' .. id, 'node')
+  return type(owner) == 'string' and owner
+end
+
+local function lives(id)
+  local owner = owner_of(id)
+  return owner and alive(owner)
+end
+
+local function owe(id, debt)
+  debts[#debts + 1] = id
+  debts[#debts + 1] = debt
+end
+
+-- Each of some connections of a hash; those of which `over` says so are taken out of it.
+local function each(key, over)
+  if looked >= most or sets <= 0 then return end
+  local found, gone = redis.pcall('HRANDFIELD', key, most - looked, 'WITHVALUES'), {}
+  if found.err then  -- it is none of ours, though its name is
+    redis.call('DEL', key)
+    return
+  end
+  for at = 1, #found, 2 do
+    looked = looked + 1
+    if over(found[at], found[at + 1]) then gone[#gone + 1] = found[at] end
+    if sets <= 0 then break end
+  end
+  portions(key, 'HDEL', gone)
+end
+
+if ARGV[6] == '1' then
+  each(mine, function(id, debt)
+    if lives(id) then return true end
+    owe(id, debt)
+  end)
+end
+local before = #debts
 for _, name in ipairs(redis.call('ZRANGEBYLEX', prefix .. 'nodes', '-', '+', 'LIMIT', 0, 1000)) do
-  if not alive(name) then
-    local index = prefix .. 'node:' .. name
-    while swept < most and sets > 0 do
-      local id = redis.call('SPOP', index)
-      if not id then break end
-      swept = swept + 1
-      local key = prefix .. 'conn:' .. id
-      local found = redis.pcall('HMGET', key, 'user_id', 'subjects', 'node')
-      if found[3] == name then
-        redis.call('DEL', key)
-        for _, set in ipairs(sets_of(found[1] or '', found[2] or '')) do
-          redis.pcall('SREM', set, id)
-          sets = sets - 1
-        end
+  if looked >= most or sets <= 0 then break end
+  -- Whoever runs this lives, whatever has become of its lease.
+  if name ~= node and not alive(name) then
+    local owed, index = prefix .. 'owed:' .. name, prefix .. 'node:' .. name
+    each(owed, function(id, debt)
+      if now ~= '' and not lives(id) then owe(id, debt) end
+      return true
+    end)
+    each(index, function(id, told)
+      local owner = owner_of(id)
+      -- One that another run has taken over is that one's.
+      if owner and owner ~= name then return true end
+      if owner then redis.call('DEL', prefix .. 'conn:' .. id) end
+      local subjects, user = string.match(told, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n(.*)$')
+      for _, set in ipairs(sets_of(user or '', subjects or '')) do
+        redis.pcall('SREM', set, id)
+        sets = sets - 1
       end
-    end
-    if redis.call('EXISTS', index) == 0 then redis.call('ZREM', prefix .. 'nodes', name) end
-    if swept >= most or sets <= 0 then break end
+      if now ~= '' then owe(id, now .. '\\n' .. name .. '\\n' .. told) end
+      return true
+    end)
+    if redis.call('EXISTS', owed, index) == 0 then redis.call('ZREM', prefix .. 'nodes', name) end
   end
 end
-return swept
+if #debts > before then
+  portions(mine, 'HSET', debts)
+  outlive(mine, kept)
+end
+return {looked, debts}
 """
 )
-"""Forget connections of nodes without a lease. Answers how many were looked at."""
+"""Forget connections of nodes without a lease, and claim them if the backend is told. Answers how many were
+looked at, and what is owed: ids and debts in turns."""
