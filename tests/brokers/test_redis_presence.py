@@ -237,6 +237,84 @@ class RedisPresenceTests(TestCase):
         self.assertGreater(calls, 5)
         self.assertEqual(await both.keys(), {"nodes", "lease:here:run-1"})
 
+    async def test_claim_of_many_subjects(self) -> None:
+        """A claim is bounded by subjects, too."""
+        both = await self.begin()
+        views = [seen(number, "42", *(f"channel:{name}" for name in range(99))) for number in range(50)]
+        await both.there.put(views, LONG)
+        await both.there.renew(0)
+        claim = await both.here.claim(50, 17, False)
+        self.assertLess(claim.looked_at, 5)
+        claimed = claim.looked_at
+        while some := (await both.here.claim(50, 17, False)).looked_at:
+            claimed += some
+        self.assertEqual(claimed, 50)
+        self.assertEqual(await both.keys(), {"nodes", "lease:here:run-1", "owed:here:run-1"})
+
+    async def test_keys_of_a_claim(self) -> None:
+        """What is owed stands in one key with an end, and in none when it is settled. The node that is told
+        of is named without its run, whatever characters it has."""
+        both = await self.begin()
+        lost = both.store("eu:a.b_c-1")
+        await lost.put([seen(1, "42", "channel:x"), seen(2, "42")], LONG)
+        claim = await both.here.claim(1, 17, False)
+        claim_of_rest = await both.here.claim(9, 18, False)
+        nodes = {"nodes", "lease:here:run-1", "lease:there:run-1"}
+        self.assertEqual(await both.keys(), {*nodes, "owed:here:run-1"})
+        for key in await both.keys():
+            self.assertGreater(await both.ms_left(key), 0, key)
+        both_lost = [*claim.lost, *claim_of_rest.lost]
+        self.assertEqual({one.node_id for one in both_lost}, {"eu:a.b_c-1"})
+        self.assertEqual([one.lost_at_ms for one in both_lost], [17, 18])
+        await both.here.settle([one.connection_id for one in both_lost])
+        self.assertEqual(await both.keys(), nodes)
+
+    async def test_given_up_with_debts(self) -> None:
+        """A node that gives its lease up while it owes something is not forgotten before that is claimed."""
+        both = await self.begin()
+        lost = both.store("lost")
+        await lost.put([seen(1)], LONG)
+        await both.there.claim(1, 17, False)
+        await both.there.renew(0)
+        claim = await both.here.claim(1, 18, False)
+        self.assertEqual([one.lost_at_ms for one in claim.lost], [17])
+        await both.here.settle([seen(1).connection_id])
+        await both.here.claim(1, 18, False)
+        self.assertEqual(await both.keys(), {"nodes", "lease:here:run-1"})
+
+    async def test_strange_debts(self) -> None:
+        """What nobody could have put is told by its id, and can be settled; the rest is claimed."""
+        both = await self.begin()
+        lost = both.store("lost")
+        await lost.put([seen(1)], LONG)
+        strange = {
+            b"nonsense": b"nonsense",
+            b"\xff\xfe": b"17\n\n[]\n42",
+            b"no-list": b'17\n\n{"a":1}\n42',
+            b"no-time": b"soon\n\n[]\n42",
+            b"too-late": b"9" * 400 + b"\n\n[]\n42",
+            b"": b"",
+        }
+        for connection_id, told in strange.items():
+            await both.link.run("HSET", both.prefix + "node:lost:run-1", connection_id, told)
+        claim = await both.here.claim(50, 17, False)
+        self.assertEqual([one.connection_id for one in claim.lost], [seen(1).connection_id])
+        self.assertEqual(len(claim.unreadable), len(strange))
+        await both.here.settle(claim.unreadable)
+        self.assertEqual(await both.link.run("HLEN", both.prefix + "owed:here:run-1"), 1)
+
+    async def test_wrong_type_of_a_dead_node(self) -> None:
+        """A key of a dead node that is none of ours holds nobody up."""
+        both = await self.begin()
+        lost = both.store("lost")
+        await lost.put([seen(1)], LONG)
+        await both.link.run("SET", both.prefix + "owed:lost:run-1", "mine")
+        await both.link.run("ZADD", both.prefix + "nodes", 0, "older:run-1")
+        await both.link.run("SADD", both.prefix + "node:older:run-1", "c-1")
+        claim = await both.here.claim(50, 17, False)
+        self.assertEqual([one.connection_id for one in claim.lost], [seen(1).connection_id])
+        self.assertEqual({key for key in await both.keys() if "lost" in key or "older" in key}, set())
+
     async def test_all_of_many_nodes(self) -> None:
         """Walking over everybody goes from node to node; dead ones, and empty ones, take no page each."""
         both = await self.begin()

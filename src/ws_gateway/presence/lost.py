@@ -84,6 +84,8 @@ class LostConnections:
 
         :returns: whether all of them were taken.
         """
+        if not claim.looked_at:
+            self._named.clear()
         if claim.unreadable:
             self._untold.inc(len(claim.unreadable))
             self._done.update(dict.fromkeys(claim.unreadable))
@@ -134,9 +136,7 @@ class LostConnections:
         )
 
     def _name(self, node_id: str) -> None:
-        """One line for each node that is lost, until the next time."""
-        if self._idle:
-            self._named.clear()
+        """One line for each node that is lost."""
         if node_id not in self._named:
             self._named.add(node_id)
             _log.warn("node {node_id} is lost: the backend is told of its connections", node_id=node_id)

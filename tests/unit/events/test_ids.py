@@ -7,7 +7,7 @@ import uuid
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ws_gateway.events.ids import EventIds
+from ws_gateway.events.ids import EventIds, id_of
 
 
 class EventIdsTests(SynchronousTestCase):
@@ -70,3 +70,22 @@ class EventIdsTests(SynchronousTestCase):
         """Two processes in the same millisecond make different ids."""
         other = EventIds(random.Random(8).getrandbits, lambda: self.ms)
         self.assertNotEqual(self.ids(), other())
+
+
+class IdOfTests(SynchronousTestCase):
+    """Ids that several nodes would make alike."""
+
+    def test_same(self) -> None:
+        """The same thing at the same time has the same id; another thing or another time has another."""
+        self.assertEqual(id_of("a", 1_700), id_of("a", 1_700))
+        others = {id_of("a", 1_700), id_of("b", 1_700), id_of("a", 1_701)}
+        self.assertEqual(len(others), 3)
+
+    def test_form(self) -> None:
+        """It is a UUID of version 7 in its canonical text, and carries the milliseconds."""
+        for number in range(1_000):
+            text = id_of(str(number), 1_700_000_000_000 + number)
+            parsed = uuid.UUID(text)
+            self.assertEqual((parsed.version, parsed.variant), (7, uuid.RFC_4122))
+            self.assertEqual(parsed.int >> 80, 1_700_000_000_000 + number)
+            self.assertEqual(str(parsed), text)
