@@ -53,6 +53,18 @@ final class EventReaderTest extends TestCase
         self::assertNull($event->getSeq());
     }
 
+    public function testTheEndOfALostNodeHasNoPlaceAmongTheEvents(): void
+    {
+        $event = (new EventReader())->read(
+            '{"type":"disconnected","connection_id":"c","user_id":"42","subjects":["user:42"],"connected_at":1,'
+            . '"node_id":"gw-1","event_id":"e","occurred_at_ms":1700000000000,"seq":null,"code":1006,"reason":"",'
+            . '"cause":"node_lost"}'
+        );
+        self::assertInstanceOf(WebsocketConnectionClosedEvent::class, $event);
+        self::assertSame([1006, '', 'node_lost'], [$event->getCode(), $event->getReason(), $event->getCause()]);
+        self::assertSame([null, 'gw-1'], [$event->getSeq(), $event->getNodeId()]);
+    }
+
     public function testTheFieldsThatEveryGatewaySendsAreEnough(): void
     {
         $event = (new EventReader())->read(
