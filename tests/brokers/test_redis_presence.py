@@ -315,6 +315,21 @@ class RedisPresenceTests(TestCase):
         self.assertEqual([one.connection_id for one in claim.lost], [seen(1).connection_id])
         self.assertEqual({key for key in await both.keys() if "lost" in key or "older" in key}, set())
 
+    async def test_nowhere_to_note(self) -> None:
+        """What cannot be noted as owed is not taken from the dead node: it is claimed later."""
+        both = await self.begin()
+        lost = both.store("lost")
+        await lost.put([seen(1), seen(2)], LONG)
+        mine = both.prefix + "owed:here:run-1"
+        await both.link.run("SET", mine, "mine")
+        with self.assertRaises(BrokerRefused):
+            await both.here.claim(50, 17, False)
+        claim = await both.there.claim(1, 17, False)
+        await both.link.run("DEL", mine)
+        rest = await both.here.claim(50, 17, False)
+        claimed = {one.connection_id for one in (*claim.lost, *rest.lost)}
+        self.assertEqual(claimed, {seen(1).connection_id, seen(2).connection_id})
+
     async def test_all_of_many_nodes(self) -> None:
         """Walking over everybody goes from node to node; dead ones, and empty ones, take no page each."""
         both = await self.begin()

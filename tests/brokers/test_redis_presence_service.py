@@ -1,5 +1,6 @@
 """The presence service on a real Redis, which is flushed, killed and brought back under it."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,13 @@ from tests.servers.process import PATIENCE
 from tests.servers.redis import RedisServer
 from ws_gateway.brokers.redis.presence import RedisPresence
 from ws_gateway.domain.registry import Registry
+from ws_gateway.presence.lost import LostConnections
 from ws_gateway.presence.pace import Pace
 from ws_gateway.presence.service import PresenceService
 from ws_gateway.testing.connections import FakeConnection
+from ws_gateway.testing.emitter import FakeEmitter
 from ws_gateway.testing.metrics import FakeMetrics
+from ws_gateway.testing.presence import seen
 
 PACE = Pace(120.0, 30.0)
 
@@ -30,12 +34,14 @@ class Node:
         self.name = name
         self.registry = Registry()
         self.metrics = FakeMetrics()
+        self.emitter = FakeEmitter()
 
     async def start(self) -> None:
         """Connect and begin."""
         self.link = await linked(self.server.dsn)
         self.store = RedisPresence(self.link, "presence:", self.name, "run-1")
-        self.service = PresenceService(self.store, self.registry, reactor, PACE, self.metrics)  # type: ignore[arg-type]
+        lost = LostConnections(self.store, self.emitter, lambda: 1_700_000_000_000, False, self.metrics)
+        self.service = PresenceService(self.store, self.registry, reactor, PACE, self.metrics, lost)  # type: ignore[arg-type]
         self.link.subscribe(self.service.write_anew)
         self.service.startService()
 
@@ -150,6 +156,25 @@ class ServiceOnRedisTests(TestCase):
         two.service.running = False
         await one.service.stopService()
         self.assertEqual(self.keys(), [])
+
+    async def test_link_cut_while_telling(self) -> None:
+        """Whenever the link breaks while connections of a dead node are told, each of them is told once, and
+        then owed no more: what became of a call that nobody answered turns out later."""
+        node = await self.node()
+        dead = RedisPresence(node.link, "presence:", "dead", "run-1")
+        for start in range(0, 1_200, 50):
+            await dead.put([seen(number, "42") for number in range(start, start + 50)], 600)
+        cut = 0
+        while len(node.emitter.endings) < 1_200:
+            if len(node.emitter.endings) > cut + 250:
+                cut = len(node.emitter.endings)
+                node.link.reset("cut by the test")
+            await deferLater(reactor, 0.002)  # type: ignore[arg-type]
+        self.assertGreater(cut, 700)
+        while self.keys("presence:node:dead*") or self.keys("presence:owed:*"):
+            await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        told_of = Counter(event.facts.connection_id for event in node.emitter.endings)
+        self.assertEqual(told_of, Counter(seen(number).connection_id for number in range(1_200)))
 
     async def test_stopped_in_the_middle(self) -> None:
         """A stop while many are being told leaves nothing."""

@@ -232,7 +232,7 @@ SWEEP = Script(
 -- begin with what this node owes (1), ms of what is owed
 local most, sets, now, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[7])
 local mine = prefix .. 'owed:' .. node
-local looked, debts = 0, {}
+local looked, debts, over = 0, {}, {}
 
 local function owner_of(id)
   local owner = redis.pcall('HGET', prefix .. 'conn:' .. id, 'node')
@@ -249,8 +249,8 @@ local function owe(id, debt)
   debts[#debts + 1] = debt
 end
 
--- Each of some connections of a hash; those of which `over` says so are taken out of it.
-local function each(key, over)
+-- Looks at some connections of a hash, and notes which of them are to be taken out of it.
+local function each(key, is_over)
   if looked >= most or sets <= 0 then return end
   local found, gone = redis.pcall('HRANDFIELD', key, most - looked, 'WITHVALUES'), {}
   if found.err then  -- it is none of ours, though its name is
@@ -259,10 +259,10 @@ local function each(key, over)
   end
   for at = 1, #found, 2 do
     looked = looked + 1
-    if over(found[at], found[at + 1]) then gone[#gone + 1] = found[at] end
+    if is_over(found[at], found[at + 1]) then gone[#gone + 1] = found[at] end
     if sets <= 0 then break end
   end
-  portions(key, 'HDEL', gone)
+  over[#over + 1] = {key, gone}
 end
 
 if ARGV[6] == '1' then
@@ -271,17 +271,17 @@ if ARGV[6] == '1' then
     owe(id, debt)
   end)
 end
-local before = #debts
+local dead = {}
 for _, name in ipairs(redis.call('ZRANGEBYLEX', prefix .. 'nodes', '-', '+', 'LIMIT', 0, 1000)) do
   if looked >= most or sets <= 0 then break end
   -- Whoever runs this lives, whatever has become of its lease.
   if name ~= node and not alive(name) then
-    local owed, index = prefix .. 'owed:' .. name, prefix .. 'node:' .. name
-    each(owed, function(id, debt)
+    dead[#dead + 1] = name
+    each(prefix .. 'owed:' .. name, function(id, debt)
       if now ~= '' and not lives(id) then owe(id, debt) end
       return true
     end)
-    each(index, function(id, told)
+    each(prefix .. 'node:' .. name, function(id, told)
       local owner = owner_of(id)
       -- One that another run has taken over is that one's.
       if owner and owner ~= name then return true end
@@ -294,12 +294,18 @@ for _, name in ipairs(redis.call('ZRANGEBYLEX', prefix .. 'nodes', '-', '+', 'LI
       if now ~= '' then owe(id, now .. '\\n' .. name .. '\\n' .. told) end
       return true
     end)
-    if redis.call('EXISTS', owed, index) == 0 then redis.call('ZREM', prefix .. 'nodes', name) end
   end
 end
-if #debts > before then
+-- In this order: whatever fails, nothing is taken out before it is noted.
+if #debts > 0 then
   portions(mine, 'HSET', debts)
   outlive(mine, kept)
+end
+for _, one in ipairs(over) do portions(one[1], 'HDEL', one[2]) end
+for _, name in ipairs(dead) do
+  if redis.call('EXISTS', prefix .. 'owed:' .. name, prefix .. 'node:' .. name) == 0 then
+    redis.call('ZREM', prefix .. 'nodes', name)
+  end
 end
 return {looked, debts}
 """
