@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from typing import Any
 
+from tests.asyncapi import AsyncApi
 from tests.core.brokers import Broker, RabbitBroker, RedisBroker
 from tests.core.case import CoreTestCase
 from tests.integration.harness.daemon import Daemon
@@ -16,6 +17,8 @@ from tests.integration.harness.receiver import WEBHOOK_SECRET, Hook, Receiver, R
 from tests.integration.harness.waiting import until
 from tests.servers.redis import RedisServer
 from tests.servers.shared import own_name, shared_rabbit, shared_redis
+
+API = AsyncApi()
 
 
 def lost(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -101,6 +104,7 @@ class NodeLostTests(LostCase):
         self.assertEqual(Counter(event["connection_id"] for event in told), Counter(gone))
         self.assertEqual(len(set(ids(told).values())), len(gone))
         for event in told:
+            self.assertEqual(API.faults("disconnected", event), [])
             connected = before[event["connection_id"]]
             shared = {key: connected[key] for key in ("user_id", "subjects", "connected_at", "node_id")}
             stamp = {key: event[key] for key in ("event_id", "occurred_at_ms")}
