@@ -20,7 +20,10 @@ MAX_PAUSE = 5.0
 """Seconds; well below what a client waits for a pong."""
 
 RESUMED_AT_ONCE = 100
-"""Clients that go on in one turn of the reactor."""
+"""Clients that go on in one turn of the reactor .."""
+
+SLICE_SECONDS = 0.005
+""".. or fewer: what was read of one of them may be hundreds of messages, and the targets have to be heard."""
 
 
 class Paused(Protocol):
@@ -88,10 +91,13 @@ class Intake:
 
     def _resume_some(self) -> None:
         self._resuming = False
+        until = self._wheel.now() + SLICE_SECONDS
         for client in list(islice(self._paused, RESUMED_AT_ONCE)):
             if self.held:
                 return
             self._resume(client)
+            if self._wheel.now() >= until:
+                break
         if self._paused:
             self._resuming = True
             self._later(self._resume_some)

@@ -19,7 +19,7 @@ from ws_gateway.testing.frames import BINARY, CONTINUATION, PING, PONG, close_fr
 from ws_gateway.testing.metrics import FakeMetrics
 from ws_gateway.testing.stream_sinks import FakeStreamSink
 from ws_gateway.websocket.deadlines import Wheel
-from ws_gateway.websocket.intake import MAX_PAUSE, RESUMED_AT_ONCE, Intake
+from ws_gateway.websocket.intake import MAX_PAUSE, RESUMED_AT_ONCE, SLICE_SECONDS, Intake
 
 MESSAGE = frame(b'{"type":"chat"}')
 
@@ -184,7 +184,8 @@ class TurnTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.turns: list[Callable[[], None]] = []
-        self.intake = Intake(Wheel(Clock()), self.turns.append, FakeMetrics())
+        self.clock = Clock()
+        self.intake = Intake(Wheel(self.clock), self.turns.append, FakeMetrics())
         self.intake.strained(True)
         self.clients = [Client(self.intake) for _ in range(2 * RESUMED_AT_ONCE + 1)]
         self.intake.strained(False)
@@ -206,6 +207,16 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.turn(), 2 * RESUMED_AT_ONCE)
         self.assertEqual(self.turn(), 2 * RESUMED_AT_ONCE + 1)
         self.assertEqual(self.turns, [])
+
+    def test_slices(self) -> None:
+        """Where what was read of them takes long, they are fewer."""
+        for client in self.clients:
+            client.go_on_reading = lambda: self.clock.advance(SLICE_SECONDS * 0.4)  # type: ignore[method-assign]
+        paused = len(self.clients)
+        for _ in range(3):
+            self.turn()
+            paused -= 3
+            self.assertEqual(len(self.intake._paused), paused)
 
     def test_strain_comes_back(self) -> None:
         """The rest stay paused when the strain comes back, until it is over again."""
@@ -294,7 +305,7 @@ class FloodTests(SynchronousTestCase):
         pipeline = EventPipeline(
             [sink],
             codec.encode_event,
-            EventIds(random.Random(3).getrandbits, lambda: WALL * 1000),
+            EventIds(random.Random(3).getrandbits),
             clock,
             lambda: WALL * 1000,
             lambda: 0.5,
