@@ -86,7 +86,7 @@ class _Node:
     node_run: str
     reactor: Any
     metrics: IMetrics
-    partition: Callable[[Envelope], str | None]
+    partition: Callable[[Envelope], str | None] | None
     turn_back: Callable[[str], None]
 
 
@@ -246,7 +246,7 @@ def build_brokers(
     if not settings.uses_brokers:
         return []
     ordering = settings.ordering
-    partition: Callable[[Envelope], str | None] = lambda envelope: None  # noqa: E731  # one of two
+    partition: Callable[[Envelope], str | None] | None = None
     if ordering.partition_mode == "suffix":
         partition = Partitions(ordering.partition_max_len, ordering.partition_max_keys, metrics)
     node = _Node(settings, node_id, node_run, reactor, metrics, partition, turn_back)

@@ -83,7 +83,7 @@ def build_pipeline(
         sinks,
         codec.encode_event,
         # Begun by the system, then without a call of it for each event: event ids are no secrets.
-        EventIds(random.Random().getrandbits, unix_ms),
+        EventIds(random.Random().getrandbits),
         reactor,
         unix_ms,
         random.random,

@@ -49,7 +49,7 @@ class Gate:
         :returns: False if it may be offered. True if it must wait: then the gate keeps the lane, and
             left() will hand it out.
         """
-        envelope = lane.head.envelope
+        envelope = lane.head
         connection_id = envelope.connection_id
         if envelope.type is _DISCONNECTED:
             if connection_id in self._abroad:

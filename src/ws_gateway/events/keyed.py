@@ -107,11 +107,10 @@ class KeyedDestination:
 
     def put(self, waiting: Waiting) -> None:
         """See Destination."""
-        envelope = waiting.envelope
-        key = envelope.key
+        key = waiting.key
         self._waiting += 1
-        if envelope.type is not _MESSAGE or key != envelope.connection_id:
-            self._gate.entered(envelope)
+        if waiting.type is not _MESSAGE or key != waiting.connection_id:
+            self._gate.entered(waiting)
         lane = self._lanes.get(key)
         if lane is not None:
             lane.append(waiting)
@@ -144,8 +143,8 @@ class KeyedDestination:
         self._pump()
 
     def _line_up(self, lane: Lane) -> None:
-        envelope = lane.head.envelope
-        at_home = envelope.type is _MESSAGE and lane.key == envelope.connection_id
+        head = lane.head
+        at_home = head.type is _MESSAGE and lane.key == head.connection_id
         if at_home or not self._gate.holds(lane):
             self._ready.append(lane)
 
@@ -189,7 +188,7 @@ class KeyedDestination:
     def _offer(self, lanes: list[Lane], probe: bool) -> None:
         self._in_flight += 1
         try:
-            answer = self._sink.deliver([lane.head.envelope for lane in lanes])
+            answer = self._sink.deliver([lane.head for lane in lanes])
         except Exception:
             answer = fail(Failure())
         answer.addBoth(self._settled, lanes, probe)
@@ -217,7 +216,7 @@ class KeyedDestination:
                 self._health.answered(probe)
                 self._finished(lane)
         if oldest is not None:
-            self._instruments.taken(taken, oldest.envelope.occurred_at_ms, self._wall_ms())
+            self._instruments.taken(taken, oldest.occurred_at_ms, self._wall_ms())
         self._pump()
 
     def _checked(self, results: Any, expected: int) -> Sequence[Any]:
@@ -274,18 +273,17 @@ class KeyedDestination:
         self._resting.rest(lane, delay)
 
     def _give_up(self, lane: Lane, reason: Reason, attempts: int, detail: str) -> None:
-        self._dead_letters.add(DeadLetter(self._sink.name, lane.head.envelope, reason, attempts, detail))
+        self._dead_letters.add(DeadLetter(self._sink.name, lane.head, reason, attempts, detail))
         self._finished(lane)
 
     def _finished(self, lane: Lane) -> None:
         """The head is through. Lanes are settled before anybody is told, who might emit again."""
         waiting = lane.head
-        envelope = waiting.envelope
         self._waiting -= 1
         if lane.advance():
             self._line_up(lane)
         else:
             del self._lanes[lane.key]
-        if envelope.type is not _MESSAGE or envelope.key != envelope.connection_id:
-            self._ready.extend(self._gate.left(envelope))
+        if waiting.type is not _MESSAGE or waiting.key != waiting.connection_id:
+            self._ready.extend(self._gate.left(waiting))
         self._done((waiting,))

@@ -13,8 +13,8 @@ __all__ = ["Lane", "Waiting"]
 
 
 @define(eq=False)
-class Waiting:
-    """One event that has not reached all sinks yet; all its lanes share it.
+class Waiting(Envelope):
+    """An envelope that has not reached all sinks yet; all its lanes share it.
 
     :ivar number: its place among all events of this process; a smaller one is older.
     :ivar size: what it counts against the bound in bytes.
@@ -22,11 +22,14 @@ class Waiting:
     :ivar accepted: whom to tell when none is left.
     """
 
-    number: int
-    envelope: Envelope
-    size: int
-    sinks_left: int
-    accepted: Callable[[], None] | None = field(repr=False)
+    number: int = 0
+    size: int = 0
+    sinks_left: int = 0
+    accepted: Callable[[], None] | None = field(default=None, repr=False)
+
+    # Two that look alike are two.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 @define(eq=False)

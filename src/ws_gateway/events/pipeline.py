@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ws_gateway.domain.messages import Envelope, Event, EventType
+from ws_gateway.domain.messages import Event, EventType
 from ws_gateway.domain.views import RecordedEvent, SinkView
 from ws_gateway.events.bounds import EVENT_OVERHEAD, Drop, Drops, QueueBounds
 from ws_gateway.events.dead_letters import DeadLetter, DeadLetters
@@ -49,7 +49,7 @@ class EventPipeline(Service):
 
     :param sinks: of either kind; none of them means that events go nowhere.
     :param encode: makes the wire document of (event, event_id, occurred_at_ms).
-    :param ids: makes event ids, each sorting after the one before.
+    :param ids: makes event ids of Unix milliseconds, each sorting after the one before.
     :param clock: drives the retries.
     :param wall_ms: Unix milliseconds.
     :param random: numbers from 0 up to 1, for the jitter.
@@ -66,7 +66,7 @@ class EventPipeline(Service):
         self,
         sinks: Sequence[IEventSink | IStreamSink],
         encode: Callable[[Event, str, int], bytes],
-        ids: Callable[[], str],
+        ids: Callable[[int], str],
         clock: IReactorTime,
         wall_ms: Callable[[], int],
         random: Callable[[], float],
@@ -130,7 +130,7 @@ class EventPipeline(Service):
     def oldest_seconds(self) -> float:
         """How long the oldest of them has waited."""
         for waiting in islice(self._waiting, 1):
-            return max(0, self._wall_ms() - waiting.envelope.occurred_at_ms) / 1000.0
+            return max(0, self._wall_ms() - waiting.occurred_at_ms) / 1000.0
         return 0.0
 
     @property
@@ -153,9 +153,7 @@ class EventPipeline(Service):
         """The last events of a connection that are remembered, the newest last."""
         if self._recorder is None:
             return ()
-        waiting = {
-            waiting.number for waiting in self._waiting if waiting.envelope.connection_id == connection_id
-        }
+        waiting = {waiting.number for waiting in self._waiting if waiting.connection_id == connection_id}
         dead = {letter.envelope.event_id for letter in self._dead_letters.letters}
         return self._recorder.last(connection_id, limit, waiting, dead, with_text)
 
@@ -177,8 +175,8 @@ class EventPipeline(Service):
         try:
             stamp = event.stamp
             if stamp is None:
-                event_id = self._ids()
                 occurred_at_ms = self._wall_ms()
+                event_id = self._ids(occurred_at_ms)
             else:
                 event_id = stamp.event_id
                 occurred_at_ms = stamp.occurred_at_ms
@@ -197,8 +195,19 @@ class EventPipeline(Service):
             return self._drop(event, Drop.KEY_FULL, accepted)
         bounds.bytes = total
         number = self._number = self._number + 1
-        envelope = Envelope(event_id, event_type, connection_id, key, body, occurred_at_ms, event.traceparent)
-        waiting = Waiting(number, envelope, size, self._sinks, accepted)
+        waiting = Waiting(
+            event_id,
+            event_type,
+            connection_id,
+            key,
+            body,
+            occurred_at_ms,
+            event.traceparent,
+            number,
+            size,
+            self._sinks,
+            accepted,
+        )
         self._waiting[waiting] = None
         if self._recorder is not None:
             self._recorder.record(event, TAKEN, occurred_at_ms, event_id, number)
@@ -243,7 +252,7 @@ class EventPipeline(Service):
         self._bounds.bytes = 0
         self._strain.stop()
         for waiting in undelivered:
-            self._drops.stopped(waiting.envelope.type)
+            self._drops.stopped(waiting.type)
             self._tell(waiting.accepted)
         say = _log.warn if undelivered else _log.info
         say("event pipeline stopped; {undelivered} event(s) were not delivered", undelivered=len(undelivered))
@@ -269,21 +278,19 @@ class EventPipeline(Service):
         return all(destination.has_room(key, allowed) for destination in self._bounded_by_key)
 
     def _sink_is_done(self, settled: Sequence[Waiting]) -> None:
-        over = []
+        everything, freed, told = self._waiting, 0, []
         for waiting in settled:
-            waiting.sinks_left -= 1
+            waiting.sinks_left -= 1  # type: ignore[misc]  # the one thing about it that changes
             if not waiting.sinks_left:
-                over.append(waiting)
-        freed = 0
-        for waiting in over:
-            del self._waiting[waiting]
-            freed += waiting.size
+                del everything[waiting]
+                freed += waiting.size
+                if waiting.accepted is not None:
+                    told.append(waiting.accepted)
         self._bounds.bytes -= freed
         if self._strain.is_on:
             self._strain.judge()
-        for waiting in over:
-            if waiting.accepted is not None:
-                self._tell(waiting.accepted)
+        for accepted in told:
+            self._tell(accepted)
         if self._drained and not self._waiting:
             self._say_drained()
 

@@ -50,16 +50,13 @@ _RECEIPT = Receipt()
 Result = Receipt | Failure
 
 
-def _no_partition(envelope: Envelope) -> str | None:
-    return None
-
-
 @implementer(IEventSink, IReadiness)
 class RabbitSink:
     """See the module. It joins the link at once; the link is started and stopped by whoever made it.
 
     :param chance: a random number, 0 <= chance < 1.
     :param partition: the partition of a message, or None; few different ones (`ORDERING_PARTITION_MAX_KEYS`).
+        None where there are no partitions.
     """
 
     name = "rabbitmq"
@@ -74,7 +71,7 @@ class RabbitSink:
         names: RabbitNames = _NAMES,
         inbox_queue: str | None = None,
         events_queue: str | None = None,
-        partition: Callable[[Envelope], str | None] = _no_partition,
+        partition: Callable[[Envelope], str | None] | None = None,
         confirm_seconds: float = 30.0,
     ) -> None:
         self._link = link
@@ -116,7 +113,7 @@ class RabbitSink:
         if not self._publisher.is_up:
             return succeed([self._down() for _ in envelopes])
         messages = [self._message(envelope) for envelope in envelopes]
-        if self._upkeep.wrong or (self._partition is not _no_partition and not self._all_bound(messages)):
+        if self._upkeep.wrong or (self._partition is not None and not self._all_bound(messages)):
             return Deferred.fromCoroutine(self._deliver_some(messages))
         return self._publisher.publish(messages).addCallback(self._judge_all, messages)
 
@@ -130,7 +127,7 @@ class RabbitSink:
             events = self._names.events
             return Message(events, events, envelope.body, envelope.event_id)
         inbox = self._names.inbox
-        partition = self._partition(envelope)
+        partition = None if self._partition is None else self._partition(envelope)
         key = inbox if partition is None else f"{inbox}.{partition}"
         return Message(inbox, key, envelope.body, envelope.event_id)
 
@@ -141,7 +138,7 @@ class RabbitSink:
 
     async def _deliver_some(self, messages: Sequence[Message]) -> list[Result]:
         """Deliver what can be: some exchange is not as it should be, or a partition is new."""
-        problems = {} if self._partition is _no_partition else await self._bind_new(messages)
+        problems = {} if self._partition is None else await self._bind_new(messages)
         wrong = self._upkeep.wrong
         unusable = {item.name: why for item, why in wrong.items() if isinstance(item, Exchange)}
         verdicts = [unusable.get(message.exchange) or problems.get(message.key) for message in messages]

@@ -21,6 +21,8 @@ from ws_gateway.interfaces import IMetrics, IStreamSink
 
 __all__ = ["RedisSink"]
 
+_MESSAGE = EventType.MESSAGE_RECEIVED
+
 
 @implementer(IStreamSink)
 class RedisSink:
@@ -29,7 +31,7 @@ class RedisSink:
     :param inbox: the stream of messages.
     :param events: the stream of who comes and goes.
     :param partition: the partition of a message, fit for the name of a stream, or None; always the same one
-        for the same event.
+        for the same event. None where there are no partitions.
     """
 
     name = "redis"
@@ -41,7 +43,7 @@ class RedisSink:
         producer: RedisProducer,
         inbox: str,
         events: str,
-        partition: Callable[[Envelope], str | None],
+        partition: Callable[[Envelope], str | None] | None,
         metrics: IMetrics,
     ) -> None:
         self._producer = producer
@@ -54,8 +56,10 @@ class RedisSink:
         )
 
     def stream_of(self, envelope: Envelope) -> str:
-        if envelope.type is not EventType.MESSAGE_RECEIVED:
+        if envelope.type is not _MESSAGE:
             return self._events
+        if self._partition is None:
+            return self._inbox
         partition = self._partition(envelope)
         return self._inbox if partition is None else f"{self._inbox}.{partition}"
 

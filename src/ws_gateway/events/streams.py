@@ -148,7 +148,7 @@ class StreamDestination:
 
     def put(self, waiting: Waiting) -> None:
         """See Destination."""
-        stream = self._stream_of(waiting.envelope)
+        stream = self._stream_of(waiting)
         line = self._lines.get(stream)
         if line is None:
             line = self._lines[stream] = Line(stream)
@@ -237,7 +237,7 @@ class StreamDestination:
         self._in_flight += 1
         self._offered += len(run)
         try:
-            answer = self._sink.append(line.stream, [waiting.envelope for waiting in run])
+            answer = self._sink.append(line.stream, run)
         except Exception:
             answer = fail(Failure())
         answer.addCallbacks(self._taken, self._failed, (line, run, probe), {}, (line, run, probe), {})
@@ -252,7 +252,7 @@ class StreamDestination:
         self._ended(line, run)
         if self._stopped:
             return
-        self._instruments.taken(len(run), run[0].envelope.occurred_at_ms, self._wall_ms())
+        self._instruments.taken(len(run), run[0].occurred_at_ms, self._wall_ms())
         if probe:
             self._is_back(line)
         self._settle(line)

@@ -83,7 +83,7 @@ class Street:
         self.pipeline = EventPipeline(
             self.sinks,
             encode,
-            EventIds(random.Random(3).getrandbits, self.wall_ms),
+            EventIds(random.Random(3).getrandbits),
             self.clock,
             self.wall_ms,
             lambda: CHANCE,

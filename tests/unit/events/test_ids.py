@@ -15,7 +15,8 @@ class EventIdsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.ms = 1_700_000_000_000
-        self.ids = EventIds(random.Random(7).getrandbits, lambda: self.ms)
+        ids = EventIds(random.Random(7).getrandbits)
+        self.ids = lambda: ids(self.ms)
 
     def test_form(self) -> None:
         """An id is a UUID of version 7 that carries the milliseconds."""
@@ -26,9 +27,17 @@ class EventIdsTests(SynchronousTestCase):
 
     def test_canonical_text(self) -> None:
         """The text is the canonical one, also with leading zeros."""
-        ids = EventIds(lambda bits: 1, lambda: 1)
-        self.assertEqual(ids(), "00000000-0001-7000-8000-000000000001")
-        self.assertEqual(ids(), "00000000-0001-7000-8000-000000000003")
+        ids = EventIds(lambda bits: 1)
+        self.assertEqual(ids(1), "00000000-0001-7000-8000-000000000100")
+        self.assertEqual(ids(1), "00000000-0001-7000-8000-000000000101")
+
+    def test_random_steps(self) -> None:
+        """When the last byte has run through, what is in front of it makes a step."""
+        ids = EventIds(lambda bits: 1)
+        made = [ids(1) for _ in range(257)]
+        self.assertEqual(
+            made[255:], ["00000000-0001-7000-8000-0000000001ff", "00000000-0001-7000-8000-000000000300"]
+        )
 
     def test_order_within_a_millisecond(self) -> None:
         """Ids of one millisecond sort in the order in which they were made, and none repeats."""
@@ -51,25 +60,25 @@ class EventIdsTests(SynchronousTestCase):
 
     def test_random_part_runs_over(self) -> None:
         """When no random number is left in a millisecond, the next one is borrowed."""
-        ids = EventIds(lambda bits: (1 << bits) - 1, lambda: 5)
-        first = ids()
-        ids._high, ids._low = (1 << 26) - 1, (1 << 48) - 2
-        second = ids()
+        ids = EventIds(lambda bits: (1 << bits) - 1)
+        first = ids(5)
+        ids._high, ids._low, ids._count = (1 << 26) - 1, (1 << 40) - 2, 255
+        second = ids(5)
         self.assertEqual(uuid.UUID(second).int >> 80, 6)
         self.assertLess(first, second)
         self.assertEqual(uuid.UUID(second).version, 7)
 
     def test_last_group_runs_over(self) -> None:
         """The groups before the last one are counted on when it is full."""
-        ids = EventIds(lambda bits: (1 << bits) - 1, lambda: 5)
-        ids()
-        ids._high, ids._low = 0x3FFF, (1 << 48) - 2
-        self.assertEqual(ids(), "00000000-0005-7001-8000-0000fffffffe")
+        ids = EventIds(lambda bits: (1 << bits) - 1)
+        ids(5)
+        ids._high, ids._low, ids._count = 0x3FFF, (1 << 40) - 2, 255
+        self.assertEqual(ids(5), "00000000-0005-7001-8000-0000fffffe00")
 
     def test_processes_differ(self) -> None:
         """Two processes in the same millisecond make different ids."""
-        other = EventIds(random.Random(8).getrandbits, lambda: self.ms)
-        self.assertNotEqual(self.ids(), other())
+        other = EventIds(random.Random(8).getrandbits)
+        self.assertNotEqual(self.ids(), other(self.ms))
 
 
 class IdOfTests(SynchronousTestCase):

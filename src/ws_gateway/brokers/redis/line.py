@@ -267,6 +267,11 @@ class Line:
 
 def _cut(run: _Run, entries: Sequence[Entry]) -> Iterator[_Batch]:
     """Batches that Redis takes quickly."""
+    if len(entries) <= MOST_ENTRIES:  # mostly all of it is one
+        whole = [data for _, data in entries]
+        if whole and sum(map(len, whole)) <= MOST_BYTES:
+            yield _Batch(run, [name for name, _ in entries], whole)
+            return
     batch = _Batch(run, [], [])
     size = 0
     for name, data in entries:
