@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.domain.sessions import CONSTANT, FACTS
 from ws_gateway.domain import closing as closings
 from ws_gateway.domain.closing import Closing
-from ws_gateway.domain.effects import DROP, PING, Close, Drop, Effect, Emit, Ping, Send
+from ws_gateway.domain.effects import DROP, PING, Close, Drop, Effect, Ping, Send
 from ws_gateway.domain.messages import Connected, Disconnected, Event, MessageReceived
 from ws_gateway.domain.ordering import ordering_rule
 from ws_gateway.domain.rules import SessionRules
@@ -66,8 +66,8 @@ class Life(RuleBasedStateMachine):
         """Judge what one input brought."""
         for effect in effects:
             assert before is not State.GONE
-            if isinstance(effect, Emit):
-                self.told.append(effect.event)
+            if isinstance(effect, Event):
+                self.told.append(effect)
             elif isinstance(effect, Close):
                 assert before is State.OPEN and self.session.state is State.CLOSING
                 assert self.session.ending is effect.closing

@@ -6,7 +6,6 @@ from ws_gateway.domain import codec
 from ws_gateway.domain.closing import Closing
 from ws_gateway.domain.messages import Event
 from ws_gateway.domain.outgoing import text_frame
-from ws_gateway.domain.values import often
 
 __all__ = [
     "DROP",
@@ -18,7 +17,6 @@ __all__ = [
     "Close",
     "Drop",
     "Effect",
-    "Emit",
     "Ping",
     "Refresh",
     "Send",
@@ -30,13 +28,6 @@ class Send:
     """Answer the client with one frame of ours."""
 
     frame: bytes
-
-
-@often
-class Emit:
-    """Tell the backend."""
-
-    event: Event
 
 
 @frozen
@@ -63,7 +54,9 @@ class Drop:
     """Cut the connection: the closing handshake will not end, or nobody is there."""
 
 
-Effect = Send | Emit | Refresh | Ping | Close | Drop
+Effect = Send | Event | Refresh | Ping | Close | Drop
+"""An event is an effect by itself: the backend is to be told."""
+
 
 NOTHING: tuple[Effect, ...] = ()
 PING = Ping()

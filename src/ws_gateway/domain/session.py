@@ -32,7 +32,6 @@ from ws_gateway.domain.effects import (
     SEND_RATE_LIMITED,
     Close,
     Effect,
-    Emit,
     Refresh,
     Send,
 )
@@ -191,7 +190,7 @@ class Session:
 
     def _open(self, now: float) -> Effects:
         self._enter(State.OPEN)
-        connected = Emit(Connected(self.facts, self._constant, self._traceparent))
+        connected = Connected(self.facts, self._constant, self._traceparent)
         greeting, self._greeting = self._greeting, None
         return (connected,) if greeting is None else (connected, Send(greeting))
 
@@ -202,12 +201,12 @@ class Session:
             if not self._message_bucket.take(now):
                 return self._too_many(now)
             return self._message(codec.RAW_FIELDS, codec.encode_raw(text), text)
-        kind = codec.client_kind(message)
-        if kind is not codec.ClientKind.MESSAGE:
+        kind = codec.control_kind(message)
+        if kind is not None:
             if not self._control_bucket.take(now):
                 return self._too_many(now)
             self._excess = 0
-            if kind is codec.ClientKind.PING:
+            if kind is codec.ControlKind.PING:
                 return _PONG
             self._last_heartbeat = now
             return _HEARTBEAT_ACK
@@ -255,9 +254,10 @@ class Session:
         facts, ordering = self.facts, self._rules.ordering
         key = None if ordering is None else ordering(fields, facts.user_id, facts.subjects)
         strategy = None if key is None else self._rules.ordering_strategy
-        traceparent = message_traceparent(fields) or self._traceparent
-        event = MessageReceived(facts, self._constant, self._seq, message, raw, traceparent, key, strategy)
-        return (Emit(event),)
+        traceparent = self._traceparent
+        if "traceparent" in fields or "meta" in fields:
+            traceparent = message_traceparent(fields) or traceparent
+        return (MessageReceived(facts, self._constant, self._seq, message, raw, traceparent, key, strategy),)
 
     def _too_many(self, now: float) -> Effects:
         self._excess += 1
@@ -314,16 +314,14 @@ class Session:
         self._ending = ending
         self._enter(State.GONE)
         return (
-            Emit(
-                Disconnected(
-                    self.facts,
-                    self._constant,
-                    self._seq + 1,
-                    ending.code,
-                    ending.reason,
-                    ending.cause,
-                    self._traceparent,
-                )
+            Disconnected(
+                self.facts,
+                self._constant,
+                self._seq + 1,
+                ending.code,
+                ending.reason,
+                ending.cause,
+                self._traceparent,
             ),
         )
 

@@ -22,17 +22,16 @@ from ws_gateway.domain.effects import (
     Close,
     Drop,
     Effect,
-    Emit,
     Ping,
     Refresh,
     Send,
 )
-from ws_gateway.domain.messages import ConnectionView, EventType
+from ws_gateway.domain.messages import Connected, ConnectionView, Disconnected, MessageReceived
 from ws_gateway.domain.outgoing import Batch, Wire
 from ws_gateway.domain.session import Session, State
 from ws_gateway.domain.views import ConnectionDetail
 from ws_gateway.interfaces import IConnection
-from ws_gateway.websocket.lane import next_text
+from ws_gateway.websocket.lane import texts
 from ws_gateway.websocket.pieces import gather
 from ws_gateway.websocket.refresh import NotRefreshed, Refreshed
 from ws_gateway.websocket.surroundings import Surroundings
@@ -41,8 +40,6 @@ from ws_gateway.websocket.writer import Writer, make_writer
 __all__ = ["GatewayProtocol"]
 
 _log = Logger()
-
-_MESSAGE = EventType.MESSAGE_RECEIVED
 
 _HANDSHAKE_ATTRIBUTES = ("http_response_data", "websocket_protocols", "websocket_extensions", "_wskey")
 """What only the handshake needs; it would be kept for the connection's life."""
@@ -125,12 +122,16 @@ class GatewayProtocol(WebSocketServerProtocol):
                 self._writer.abort()
                 return
         self.data = self.data + data if self.data else data
+        known = self._session.messages
         self._reading = True
         try:
             self.consumeData()
         finally:
             self._reading = False
             self._flush()
+            new = self._session.messages - known
+            if new:
+                self.surroundings.counters.messages.inc(new)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The end, whoever began it."""
@@ -329,28 +330,29 @@ class GatewayProtocol(WebSocketServerProtocol):
     # Doing.
 
     def _take_texts(self) -> None:
-        data, at, limit = self.data, 0, self.maxMessagePayloadSize
+        data, at = self.data, 0
         session = self._session
         now = self.surroundings.wheel.now()
-        while not self._paused and (found := next_text(data, at, limit)):
-            text, at = found
+        for text, at in texts(data, 0, self.maxMessagePayloadSize):  # noqa: B007 - needed behind the loop
             if self.state == self.STATE_OPEN:  # else it comes behind a Close, and is only skipped
                 self._perform(session.text(now, text))
+                if self._paused:
+                    break
         if at:
             self.data = data[at:]
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             kind = type(effect)
-            if kind is Send:
+            if kind is MessageReceived:
+                around = self.surroundings
+                around.emitter.emit(effect)  # type: ignore[arg-type]
+                if around.intake.held:
+                    self._pause()
+            elif kind is Send:
                 self._replies.append(effect.frame)  # type: ignore[union-attr]
-            elif kind is Emit:
-                around, event = self.surroundings, effect.event  # type: ignore[union-attr]
-                around.emitter.emit(event)
-                if event.type is _MESSAGE:
-                    around.counters.messages.inc()
-                    if around.intake.held:
-                        self._pause()
+            elif kind is Connected or kind is Disconnected:
+                self.surroundings.emitter.emit(effect)  # type: ignore[arg-type]
             elif kind is Ping:
                 self.sendPing()
             elif kind is Close:

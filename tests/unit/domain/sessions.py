@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ws_gateway.domain.codec import encode_facts
-from ws_gateway.domain.effects import Close, Drop, Effect, Emit, Ping, Send
+from ws_gateway.domain.effects import Effect
 from ws_gateway.domain.messages import ConnectionFacts, Event, MessageReceived
 from ws_gateway.domain.rules import SessionRules
 from ws_gateway.domain.session import Session
@@ -33,7 +33,7 @@ def opened(expires_in: float | None = None, traceparent: str | None = None, **ru
 
 def events(effects: Sequence[Effect]) -> list[Event]:
     """What the backend is told."""
-    return [effect.event for effect in effects if isinstance(effect, Emit)]
+    return [effect for effect in effects if isinstance(effect, Event)]
 
 
 def message(effects: Sequence[Effect]) -> MessageReceived:
@@ -43,6 +43,6 @@ def message(effects: Sequence[Effect]) -> MessageReceived:
     return event
 
 
-def kinds(effects: Sequence[Effect]) -> list[type[Close | Drop | Emit | Ping | Send]]:
+def kinds(effects: Sequence[Effect]) -> list[type[Effect]]:
     """The effects by kind."""
     return [type(effect) for effect in effects]

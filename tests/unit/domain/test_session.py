@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.domain.sessions import CONSTANT, FACTS, QUIET, START, events, fresh, kinds, opened
 from ws_gateway.domain import closing as closings
 from ws_gateway.domain.closing import Closing, kicked, violation
-from ws_gateway.domain.effects import DROP, Close, Drop, Effect, Emit, Send
-from ws_gateway.domain.messages import Connected, DisconnectCause, Disconnected
+from ws_gateway.domain.effects import DROP, Close, Drop, Effect, Send
+from ws_gateway.domain.messages import Connected, DisconnectCause, Disconnected, MessageReceived
 from ws_gateway.domain.rules import SessionRules
 from ws_gateway.domain.session import TABLE, Row, Session, State
 
@@ -44,16 +44,16 @@ class TableTests(SynchronousTestCase):
     """Every pair of state and input."""
 
     EXPECTED: dict[tuple[State, str], tuple[State, list[type]]] = {
-        (State.FRESH, "opened"): (State.OPEN, [Emit]),
+        (State.FRESH, "opened"): (State.OPEN, [Connected]),
         (State.FRESH, "lost"): (State.GONE, []),
-        (State.OPEN, "text"): (State.OPEN, [Emit]),
-        (State.OPEN, "binary"): (State.OPEN, [Emit]),
+        (State.OPEN, "text"): (State.OPEN, [MessageReceived]),
+        (State.OPEN, "binary"): (State.OPEN, [MessageReceived]),
         (State.OPEN, "peer_closed"): (State.CLOSING, []),
         (State.OPEN, "close"): (State.CLOSING, [Close]),
         (State.OPEN, "refreshed"): (State.OPEN, [Send]),
         (State.OPEN, "unrefreshed"): (State.CLOSING, [Close]),
-        (State.OPEN, "lost"): (State.GONE, [Emit]),
-        (State.CLOSING, "lost"): (State.GONE, [Emit]),
+        (State.OPEN, "lost"): (State.GONE, [Disconnected]),
+        (State.CLOSING, "lost"): (State.GONE, [Disconnected]),
     }
     """What does something. Every other pair leaves all as it is."""
 
@@ -217,7 +217,7 @@ class UnendingCloseTests(SynchronousTestCase):
         self.assertEqual(session.tick(deadline), (DROP,))
         self.assertEqual(session.tick(deadline + 100), ())
         self.assertEqual(session.next_deadline, float("inf"))
-        self.assertEqual(kinds(session.lost(deadline)), [Emit])
+        self.assertEqual(kinds(session.lost(deadline)), [Disconnected])
 
     def test_ours(self) -> None:
         """We sent Close and the client never answers."""

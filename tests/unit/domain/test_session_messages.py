@@ -11,7 +11,6 @@ from ws_gateway.domain.effects import (
     SEND_PONG,
     SEND_RATE_LIMITED,
     Close,
-    Emit,
     Send,
 )
 from ws_gateway.domain.messages import MessageReceived
@@ -74,7 +73,7 @@ class MessageTests(SynchronousTestCase):
         text = '{ "n":1.10, "é":"\\u00e9" }'
         self.assertEqual(
             opened().text(START, text),
-            (Emit(MessageReceived(FACTS, CONSTANT, 1, text.encode(), text)),),
+            (MessageReceived(FACTS, CONSTANT, 1, text.encode(), text),),
         )
 
     def test_protocol_types_are_messages(self) -> None:
@@ -96,7 +95,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_binary_ping_is_none(self) -> None:
         """Only text is interpreted."""
-        self.assertEqual(kinds(opened().binary(START, PING.encode())), [Emit])
+        self.assertEqual(kinds(opened().binary(START, PING.encode())), [MessageReceived])
 
 
 class TraceTests(SynchronousTestCase):
@@ -165,20 +164,20 @@ class RateTests(SynchronousTestCase):
         """The burst passes; what is beyond is answered and lost; then it goes on at the rate."""
         session = self.session()
         for _ in range(20):
-            self.assertEqual(kinds(session.text(START, "{}")), [Emit])
+            self.assertEqual(kinds(session.text(START, "{}")), [MessageReceived])
         for _ in range(3):
             self.assertEqual(session.text(START, "{}"), (SEND_RATE_LIMITED,))
         self.assertEqual(SEND_RATE_LIMITED, Send(b'\x81\x17{"type":"rate_limited"}'))
         self.assertEqual(session.messages, 20)
         for _ in range(10):
-            self.assertEqual(kinds(session.text(START + 1, "{}")), [Emit])
+            self.assertEqual(kinds(session.text(START + 1, "{}")), [MessageReceived])
         self.assertEqual(session.text(START + 1, "{}"), (SEND_RATE_LIMITED,))
 
     def test_all_messages_together(self) -> None:
         """Objects, raw text and binary frames draw from one bucket."""
         session = self.session(rate_burst=3)
         for effects in (session.text(START, "{}"), session.text(START, "raw"), session.binary(START, b"")):
-            self.assertEqual(kinds(effects), [Emit])
+            self.assertEqual(kinds(effects), [MessageReceived])
         for effects in (session.text(START, "{}"), session.text(START, "raw"), session.binary(START, b"")):
             self.assertEqual(effects, (SEND_RATE_LIMITED,))
 
@@ -190,7 +189,7 @@ class RateTests(SynchronousTestCase):
             self.assertEqual(session.text(START, BEAT), (SEND_HEARTBEAT_ACK,))
         self.assertEqual(session.text(START, PING), (SEND_RATE_LIMITED,))
         self.assertEqual(session.text(START, BEAT), (SEND_RATE_LIMITED,))
-        self.assertEqual(kinds(session.text(START, "{}")), [Emit])
+        self.assertEqual(kinds(session.text(START, "{}")), [MessageReceived])
         for _ in range(100):
             self.assertEqual(session.text(START + 1, PING), (SEND_PONG,))
         self.assertEqual(session.text(START + 1, PING), (SEND_RATE_LIMITED,))
@@ -206,7 +205,7 @@ class RateTests(SynchronousTestCase):
         """A rate of 0 is no limit, for pings neither."""
         session = self.session(rate_limit=0)
         for _ in range(500):
-            self.assertEqual(kinds(session.text(START, "{}")), [Emit])
+            self.assertEqual(kinds(session.text(START, "{}")), [MessageReceived])
             self.assertEqual(session.text(START, PING), (SEND_PONG,))
 
     def test_close_after(self) -> None:
@@ -230,8 +229,8 @@ class RateTests(SynchronousTestCase):
         for good, expected, after in (
             (PING, Send, 0.0),
             (BEAT, Send, 0.0),
-            ("{}", Emit, 0.1),
-            ("raw", Emit, 0.1),
+            ("{}", MessageReceived, 0.1),
+            ("raw", MessageReceived, 0.1),
         ):
             session = self.session(rate_burst=1, rate_close_after=3)
             now = START

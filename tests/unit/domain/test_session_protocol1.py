@@ -5,7 +5,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.domain.sessions import CONSTANT, FACTS, QUIET, START, kinds, message, opened
 from ws_gateway.domain import closing
 from ws_gateway.domain.codec import CommandError, encode_error
-from ws_gateway.domain.effects import SEND_RATE_LIMITED, Close, Effect, Emit, Refresh, Send
+from ws_gateway.domain.effects import SEND_RATE_LIMITED, Close, Effect, Refresh, Send
+from ws_gateway.domain.messages import Connected
 from ws_gateway.domain.outgoing import text_frame
 from ws_gateway.domain.rules import SessionRules
 from ws_gateway.domain.session import Session, State
@@ -33,7 +34,7 @@ class GreetingTests(SynchronousTestCase):
         """The greeting follows `connected`."""
         session = Session(FACTS, CONSTANT, SessionRules(), START, greeting=GREETING)
         connected, greeting = session.opened(START)
-        self.assertIsInstance(connected, Emit)
+        self.assertIsInstance(connected, Connected)
         self.assertEqual(greeting, Send(GREETING))
 
     def test_not_asked(self) -> None:

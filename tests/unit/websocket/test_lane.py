@@ -3,20 +3,21 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from ws_gateway.testing.frames import BINARY, CONTINUATION, PING, frame
-from ws_gateway.websocket.lane import next_text
+from ws_gateway.websocket.lane import texts
 
 
 class LaneTests(SynchronousTestCase):
     def taken(self, data: bytes, at: int = 0, limit: int = 65536) -> str | None:
-        found = next_text(data, at, limit)
-        return None if found is None else found[0]
+        for text, _ in texts(data, at, limit):
+            return text
+        return None
 
     def test_sizes(self) -> None:
         """Texts of every length up to 65,535 bytes are read, with the place of the next frame."""
         for size in (0, 1, 2, 3, 4, 5, 125, 126, 127, 1023, 1024, 1025, 1029, 65535):
             text = ("0123456789" * (size // 10 + 1))[:size]
             data = frame(text.encode(), mask=b"\x01\x80\xfe\x33")
-            self.assertEqual(next_text(b"??" + data + b"more", 2, 65536), (text, len(data) + 2))
+            self.assertEqual(list(texts(b"??" + data + b"more", 2, 65536)), [(text, len(data) + 2)])
 
     def test_characters(self) -> None:
         """Text is UTF-8, of any kind and with any mask."""
@@ -42,14 +43,23 @@ class LaneTests(SynchronousTestCase):
             frame(b"\xc3"),
             frame("\ud800".encode("utf-8", "surrogatepass")),
         ]:
-            self.assertIsNone(next_text(data, 0, 1_000_000), data[:20])
+            self.assertIsNone(self.taken(data, limit=1_000_000), data[:20])
+
+    def test_one_after_the_other(self) -> None:
+        """All frames up to the first one that is not for it; the place is known wherever one stops."""
+        parts = [frame(text.encode()) for text in ("a", "é" * 100, "", "x" * 2000)]
+        data = b"".join(parts) + frame(b"x", PING) + parts[0]
+        found = list(texts(data, 0, 65536))
+        self.assertEqual([text for text, _ in found], ["a", "é" * 100, "", "x" * 2000])
+        ends = [sum(map(len, parts[: count + 1])) for count in range(len(parts))]
+        self.assertEqual([end for _, end in found], ends)
 
     def test_incomplete(self) -> None:
         """A frame that is not complete is left to Autobahn at its first byte."""
         for size in (0, 5, 126, 2000):
             data = frame(b"x" * size)
             for end in range(0, len(data), 1 + size // 50):
-                self.assertIsNone(next_text(data[:end], 0, 65536))
+                self.assertIsNone(self.taken(data[:end]))
 
     def test_limit(self) -> None:
         """What is too large is left to Autobahn; 0 means no limit."""

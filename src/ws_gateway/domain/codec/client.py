@@ -23,8 +23,8 @@ __all__ = [
     "PONG",
     "RATE_LIMITED",
     "RAW_FIELDS",
-    "ClientKind",
-    "client_kind",
+    "ControlKind",
+    "control_kind",
     "encode_binary",
     "encode_event_frame",
     "encode_raw",
@@ -39,15 +39,14 @@ RAW_FIELDS: Mapping[str, Any] = MappingProxyType({"type": "raw"})
 """The members of a `raw` object that ordering may look at, the same for all of them."""
 
 
-class ClientKind(Enum):
-    """What a client's text is to the gateway."""
+class ControlKind(Enum):
+    """What the gateway answers by itself."""
 
     PING = "ping"
     HEARTBEAT = "heartbeat"
-    MESSAGE = "message"
 
 
-_KINDS = {"ping": ClientKind.PING, "heartbeat": ClientKind.HEARTBEAT}
+_KINDS = {kind.value: kind for kind in ControlKind}
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -62,10 +61,10 @@ def read_object(text: str) -> dict[str, Any] | None:
     return value if type(value) is dict else None
 
 
-def client_kind(message: dict[str, Any]) -> ClientKind:
-    """What the object's `type` asks of the gateway."""
+def control_kind(message: dict[str, Any]) -> ControlKind | None:
+    """What the object's `type` asks of the gateway; None: it is a message for the backend."""
     kind = message.get("type")
-    return _KINDS.get(kind, ClientKind.MESSAGE) if type(kind) is str else ClientKind.MESSAGE
+    return _KINDS.get(kind) if type(kind) is str else None
 
 
 def encode_raw(text: str) -> bytes:

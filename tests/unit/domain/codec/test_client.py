@@ -5,7 +5,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from ws_gateway.domain import codec
-from ws_gateway.domain.codec import ClientKind
+from ws_gateway.domain.codec import ControlKind
 
 
 def nested(depth: int) -> str:
@@ -76,24 +76,24 @@ class ReadObjectTests(SynchronousTestCase):
         self.assertIsNone(codec.read_object('{"a":' * 60_000))
 
 
-class ClientKindTests(SynchronousTestCase):
+class ControlKindTests(SynchronousTestCase):
     """Which objects the gateway answers itself."""
 
     def test_ping(self) -> None:
         """`ping` is a ping whatever else the object holds."""
-        self.assertIs(codec.client_kind({"type": "ping"}), ClientKind.PING)
-        self.assertIs(codec.client_kind({"id": 7, "type": "ping", "payload": {}}), ClientKind.PING)
+        self.assertIs(codec.control_kind({"type": "ping"}), ControlKind.PING)
+        self.assertIs(codec.control_kind({"id": 7, "type": "ping", "payload": {}}), ControlKind.PING)
 
     def test_heartbeat(self) -> None:
         """`heartbeat` is a heartbeat."""
-        self.assertIs(codec.client_kind({"type": "heartbeat"}), ClientKind.HEARTBEAT)
+        self.assertIs(codec.control_kind({"type": "heartbeat"}), ControlKind.HEARTBEAT)
 
     def test_messages(self) -> None:
         """Everything else is a message, `ws.` types and types of another JSON type included."""
         for kind in ("Ping", "ping ", "pong", "ws.refresh", "raw", "", None, 1, True, ["ping"], {"ping": 1}):
-            self.assertIs(codec.client_kind({"type": kind}), ClientKind.MESSAGE, repr(kind))
-        self.assertIs(codec.client_kind({}), ClientKind.MESSAGE)
-        self.assertIs(codec.client_kind({"Type": "ping"}), ClientKind.MESSAGE)
+            self.assertIsNone(codec.control_kind({"type": kind}), repr(kind))
+        self.assertIsNone(codec.control_kind({}))
+        self.assertIsNone(codec.control_kind({"Type": "ping"}))
 
 
 class EncodeTests(SynchronousTestCase):
