@@ -190,12 +190,12 @@ class Delivery:
                 turn.begin()
                 continue
             batch, places, connections = part
-            whole = 0
+            count, whole = batch.count, 0
             for start in range(0, len(connections), CHECK_EVERY):
                 some = connections[start : start + CHECK_EVERY]
                 for connection in some:
                     taken = connection.send_many(batch)
-                    if taken == len(places):
+                    if taken == count:
                         whole += 1
                     else:
                         for place in places[:taken]:

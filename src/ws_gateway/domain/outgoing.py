@@ -74,18 +74,26 @@ class Outgoing:
 
 @define(eq=False)
 class Batch:
-    """Publications that one connection gets in one go; shared by all connections that get the same ones."""
+    """Publications that one connection gets in one go; shared by all connections that get the same ones.
+
+    :ivar count: how many they are.
+    :ivar pieces: what `joined` has answered, by wire: who hands out to thousands looks here first.
+    """
 
     outgoings: Sequence[Outgoing]
-    _joined: dict[Wire, bytes] = field(factory=dict, init=False, repr=False)
+    count: int = field(init=False)
+    pieces: dict[Wire, bytes] = field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.count = len(self.outgoings)
 
     def __len__(self) -> int:
-        return len(self.outgoings)
+        return self.count
 
     def joined(self, wire: Wire) -> bytes:
         """All frames in one piece."""
-        joined = self._joined.get(wire)
+        joined = self.pieces.get(wire)
         if joined is None:
             joined = b"".join([outgoing.frame(wire) for outgoing in self.outgoings])
-            self._joined[wire] = joined
+            self.pieces[wire] = joined
         return joined

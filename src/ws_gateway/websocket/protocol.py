@@ -41,6 +41,8 @@ __all__ = ["GatewayProtocol"]
 
 _log = Logger()
 
+_CLOSE = 0x88
+
 _HANDSHAKE_ATTRIBUTES = ("http_response_data", "websocket_protocols", "websocket_extensions", "_wskey")
 """What only the handshake needs; it would be kept for the connection's life."""
 
@@ -141,6 +143,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             around.intake.forget(self)
             self.go_on_reading()
         self.state = self.STATE_CLOSED
+        self._take_no_more()
         session = self._session
         was_open = session.state is not State.FRESH
         around.wheel.forget(self, self._slot)
@@ -177,6 +180,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self.__dict__.pop(name, None)
         if self._perMessageCompress is not None:
             self._writer.wire = Wire.DEFLATE
+        # A thousand connections are asked for each publication: none of them is asked what it is first.
+        self.send_many = self._writer.publish  # type: ignore[method-assign]
         around = self.surroundings
         around.registry.add(self)
         around.counters.connections.inc()
@@ -228,12 +233,15 @@ class GatewayProtocol(WebSocketServerProtocol):
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Everything that Autobahn writes goes in order with what we write."""
         self._flush()
+        if data[0] == _CLOSE:
+            self._take_no_more()
         self._writer.control(data)
 
     def dropConnection(self, abort: bool = False) -> None:
         """Autobahn is done. Never cut: what is under way, a Close frame perhaps, must arrive."""
         if self.state != self.STATE_CLOSED:
             self.state = self.STATE_CLOSED
+            self._take_no_more()
             self._flush()
             self._writer.finish()
 
@@ -251,8 +259,8 @@ class GatewayProtocol(WebSocketServerProtocol):
     # From the registry, the delivery, the wheel and the intake.
 
     def send_many(self, batch: Batch) -> int:
-        """See IConnection."""
-        return self._writer.publish(batch) if self.state == self.STATE_OPEN else 0
+        """See IConnection. This is for one that is not open; one that is takes what its writer takes."""
+        return 0
 
     def kick(self, code: int, reason: str) -> None:
         """See IConnection."""
@@ -328,6 +336,10 @@ class GatewayProtocol(WebSocketServerProtocol):
             self.dataReceived(b"")
 
     # Doing.
+
+    def _take_no_more(self) -> None:
+        """No publication from now on: nothing may follow a Close (RFC 6455 section 5.5.1)."""
+        self.__dict__.pop("send_many", None)
 
     def _take_texts(self) -> None:
         data, at = self.data, 0

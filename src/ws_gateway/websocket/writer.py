@@ -141,19 +141,20 @@ class DirectWriter(Writer):
         """See Writer. What nearly every delivery needs is one piece: calls cost a crowd dearly."""
         if self._queue is not None:
             return super().publish(batch)
-        data = batch.joined(self.wire)
+        wire = self.wire
+        data = batch.pieces[wire] if wire in batch.pieces else batch.joined(wire)
         transport = self._transport
-        count = 0
+        sent = 0
         if transport.connected and not (
             transport.disconnecting or transport.dataBuffer or transport._tempDataBuffer
         ):
             try:
-                count = transport.socket.send(data)
+                sent = transport.socket.send(data)
             except OSError:
                 pass  # would block, or broken: the transport finds out which, in its own time
-        if count != len(data) and not self._rest_sent(data[count:]):
+        if sent != len(data) and not self._rest_sent(data[sent:]):
             self._wait()
-        return len(batch.outgoings)
+        return batch.count
 
     def _send(self, data: bytes) -> None:
         if not self._sent(data):

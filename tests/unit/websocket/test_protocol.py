@@ -46,8 +46,11 @@ class ProtocolTestCase(SynchronousTestCase):
         return written
 
     def ended(self, line: Line) -> tuple[int, str, DisconnectCause]:
-        """What the backend is told when the connection is over."""
+        """What the backend is told when the connection is over. Nobody is sent anything behind a Close."""
+        if self.connection.state != self.connection.STATE_OPEN:
+            self.assertEqual(self.connection.send_many(batch(b"behind it")), 0)
         line.lose()
+        self.assertEqual(self.connection.send_many(batch(b"too late")), 0)
         (ending,) = self.gate.emitter.endings
         return ending.code, ending.reason, ending.cause
 
