@@ -182,9 +182,10 @@ class IConnectionObserver(Interface):
 class IDelivery(Interface):
     """The one way to clients: whatever publishes, publishes here."""
 
-    def deliver(publications: Sequence[Publication]) -> Deferred[list[int]]:
+    def deliver(publications: Sequence[Publication], whole: bool = False) -> Deferred[list[int]]:
         """Hand publications to the connections of their subjects; first in, first out for the whole node.
 
+        :param whole: nothing else belongs to them, so they need not wait for company.
         :returns Deferred[list[int]]: for each publication, to how many connections it was queued.
         :raises Overloaded: (as a failure) too much is waiting already; nothing of this call was taken.
         """

@@ -4,7 +4,8 @@ Documents are read and delivered in the order in which they come, whoever brings
 together, in one call of the delivery, so a burst costs each connection one write; only an order to disconnect
 stands between: what came before it is queued to clients first, what comes after it waits.
 
-Much at once is cut into portions, so that no turn of the loop takes long. Where the delivery has no room, the
+Much at once is read in portions, so that no turn of the loop takes long; a few of them go out together, as
+each connection costs the same whether it gets one publication or hundreds. Where the delivery has no room the
 outbox waits and offers the same again. Until then whoever brought it has no answer, and brings no more than
 it has decided to have under way: that is the bound of what waits here.
 
@@ -46,6 +47,10 @@ PORTION = 256
 
 PORTION_BYTES = 512 * 1024
 """The same for large ones; a portion is at least one document."""
+
+PORTIONS = 2
+"""Portions that go out together, if so much waits: half of the publications that may wait for a client by
+default, so one that reads as they come loses nothing."""
 
 WAIT_SECONDS = 0.05
 """How long the outbox waits before it offers again what the delivery had no room for."""
@@ -149,26 +154,41 @@ class OutboxTaker(Service):
         """Work until nothing waits."""
         try:
             while self._takes:
-                finished, publications = await self._portion()
-                if publications:
-                    await self._deliver(publications)
-                elif self._takes:
-                    await deferLater(self._clock, 0)
+                finished, publications = await self._gather()
+                had_turn = await self._deliver(publications) if publications else False
                 for take in finished:
                     take.done.callback(take.reasons)
+                if self._takes and not had_turn:
+                    await self._others_turn()
         finally:
             self._working = False
             idle, self._idle = self._idle, []
             for waiter in idle:
                 waiter.callback(None)
 
-    async def _portion(self) -> tuple[list[_Take], list[Publication]]:
-        """Read as much as one turn may.
+    async def _gather(self) -> tuple[list[_Take], list[Publication]]:
+        """Read as much as goes out together, a portion in a turn.
 
         :returns: the calls whose last document was read, and what is still to be delivered.
         """
         finished: list[_Take] = []
         publications: list[Publication] = []
+        size = 0
+        for number in range(PORTIONS):
+            if number and (not self._takes or size >= PORTION_BYTES):
+                break
+            if number:
+                await self._others_turn()
+            size += await self._portion(finished, publications)
+        return finished, publications
+
+    async def _portion(self, finished: list[_Take], publications: list[Publication]) -> int:
+        """Read as much as one turn may.
+
+        :param finished: gets the calls whose last document was read.
+        :param publications: gets what was read; what stands before an order to disconnect is delivered.
+        :returns: the bytes that were read.
+        """
         count = size = 0
         while self._takes and count < PORTION and size < PORTION_BYTES:
             take = self._takes[0]
@@ -185,24 +205,33 @@ class OutboxTaker(Service):
                 take.reasons.append(None)
             elif isinstance(order, Kick):
                 if publications:
-                    await self._deliver(publications)
-                    publications = []
+                    had_turn = await self._deliver(list(publications))
+                    publications.clear()
+                    if not had_turn:
+                        await self._others_turn()
                 self._disconnect(order)
                 take.reasons.append(None)
             else:
                 self._complain(order)
                 take.reasons.append(order)
-        return finished, publications
+        return size
 
-    async def _deliver(self, publications: list[Publication]) -> None:
-        """Hand over, as soon as there is room."""
+    async def _deliver(self, publications: list[Publication]) -> bool:
+        """Hand over, as soon as there is room.
+
+        :returns: whether others had a turn meanwhile.
+        """
         span = self._begin(publications)
+        had_turn = False
         while True:
             try:
-                counts = await self._delivery.deliver(publications)
+                answer = self._delivery.deliver(publications, whole=True)
+                had_turn = had_turn or not answer.called
+                counts = await answer
             except Overloaded:
                 self._held_back.inc()
                 if await self._rest():
+                    had_turn = True
                     continue
                 error = "stopped"
                 _log.warn(
@@ -218,11 +247,15 @@ class OutboxTaker(Service):
                 if span is not None:
                     span.note("ws.connections", sum(counts))
                     span.end()
-                return
+                return had_turn
             self._failed.inc(len(publications))
             if span is not None:
                 span.end(error)
-            return
+            return had_turn
+
+    def _others_turn(self) -> Deferred[None]:
+        """Let the loop do something else."""
+        return deferLater(self._clock, 0)
 
     async def _rest(self) -> bool:
         """Let a moment pass.

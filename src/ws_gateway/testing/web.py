@@ -29,7 +29,7 @@ class FakeDelivery:
     waiting: list[Deferred[list[int]]] | None = None
     overloaded: bool = False
 
-    def deliver(self, publications: Sequence[Publication]) -> Deferred[list[int]]:
+    def deliver(self, publications: Sequence[Publication], whole: bool = False) -> Deferred[list[int]]:
         if self.overloaded:
             return fail(Overloaded("the queue is full"))
         self.delivered.extend(publications)

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ws_gateway.domain.delivery import CHECK_EVERY, Delivery
+from ws_gateway.domain.delivery import AT_ONCE, CHECK_EVERY, Delivery
 from ws_gateway.domain.messages import Publication
 from ws_gateway.domain.outgoing import Batch
 from ws_gateway.domain.registry import Registry
@@ -322,6 +322,69 @@ class GatherTests(Case):
             self.loop.turn()
             self.loop.time += 0.0005
         self.assertEqual([len(batch) for batch in one.batches], [5, 5, 5, 5])
+
+
+class WholeTests(Case):
+    """What was collected before waits for nobody."""
+
+    gather_seconds = 0.002
+
+    def whole(self, *payloads: bytes, subject: str = "x") -> Deferred[list[int]]:
+        return self.delivery.deliver([to(subject, payload=payload) for payload in payloads], whole=True)
+
+    def test_handful(self) -> None:
+        """A handful goes out within the call, and leaves nothing for a later turn."""
+        one = self.add("a", "x")
+        self.assertEqual(self.successResultOf(self.whole(b"1", b"2")), [1, 1])
+        self.assertEqual(one.payloads, [b"1", b"2"])
+        self.assertEqual((self.loop.run(), self.waiting()), (0, (0, 0)))
+
+    def test_many(self) -> None:
+        """More go out in the next turn: whoever read them has used up this one."""
+        one = self.add("a", "x")
+        done = self.whole(*[b"1"] * (AT_ONCE + 1))
+        self.assertEqual(one.batches, [])
+        self.assertEqual(self.loop.run(), 1)
+        self.assertEqual(self.successResultOf(done), [1] * (AT_ONCE + 1))
+
+    def test_behind_others(self) -> None:
+        """It comes behind what is being collected, and goes out together with that."""
+        one = self.add("a", "x")
+        self.publish(to("x", payload=b"1"))
+        done = self.whole(b"2")
+        self.assertNoResult(done)
+        self.publish(to("x", payload=b"3"))
+        self.loop.run()
+        self.assertEqual(one.payloads, [b"1", b"2", b"3"])
+        self.assertEqual(len(one.batches), 1)
+
+    def test_from_an_answer(self) -> None:
+        """What an answer publishes comes in a later turn, as ever."""
+        one = self.add("a", "x")
+        first = self.publish(to("x", payload=b"1"))
+        first.addCallback(lambda _: self.whole(b"2"))
+        self.assertEqual(self.loop.run(), 3)
+        self.assertEqual(self.successResultOf(first), [1])
+        self.assertEqual(one.payloads, [b"1", b"2"])
+
+    def test_large_crowd(self) -> None:
+        """A slice is the limit in the call, too; the rest comes in later turns, what follows behind it."""
+        crowd = [Slow(self.loop, f"x{number}", "x") for number in range(CHECK_EVERY + 1)]
+        for each in crowd:
+            self.registry.add(each)
+        first, second = self.whole(b"1"), self.whole(b"2")
+        self.assertEqual(sum(len(each.payloads) for each in crowd), CHECK_EVERY)
+        self.assertNoResult(first)
+        self.loop.run()
+        self.assertEqual([self.successResultOf(done) for done in (first, second)], [[len(crowd)]] * 2)
+        self.assertEqual({tuple(each.payloads) for each in crowd}, {(b"1", b"2")})
+
+    def test_defect(self) -> None:
+        """A defect fails the call, and the next one goes out."""
+        self.registry.add(Broken("b", "b", ("y",)))
+        self.failureResultOf(self.whole(b"1", subject="y"), RuntimeError)
+        self.add("a", "x")
+        self.assertEqual(self.successResultOf(self.whole(b"1")), [1])
 
 
 class SliceTests(Case):

@@ -15,7 +15,7 @@ from ws_gateway.domain.messages import Kick, Publication
 from ws_gateway.domain.registry import Registry
 from ws_gateway.errors import Overloaded
 from ws_gateway.interfaces import IDelivery, IPublicationTaker
-from ws_gateway.outbox.taker import PORTION, PORTION_BYTES, WAIT_SECONDS, OutboxTaker
+from ws_gateway.outbox.taker import PORTION, PORTION_BYTES, PORTIONS, WAIT_SECONDS, OutboxTaker
 from ws_gateway.testing.connections import FakeConnection
 from ws_gateway.testing.metrics import FakeMetrics
 from ws_gateway.testing.tracing import FakeTracer
@@ -45,7 +45,8 @@ class Street:
     held: list[Deferred[list[int]]] | None = None
     fault: Exception | None = None
 
-    def deliver(self, publications: Sequence[Publication]) -> Deferred[list[int]]:
+    def deliver(self, publications: Sequence[Publication], whole: bool = False) -> Deferred[list[int]]:
+        assert whole, "nobody else's publications belong to these"
         if self.full:
             self.full -= 1
             return fail(Overloaded("full"))
@@ -82,7 +83,14 @@ class Case(SynchronousTestCase):
         self.taker = OutboxTaker(self.street, self.street, self.clock, self.metrics, self.tracer)  # type: ignore[arg-type]
 
     def take(self, *documents: bytes) -> list[str | None]:
-        return self.successResultOf(self.taker.take(documents))
+        answer = self.taker.take(documents)
+        self.turns()
+        return self.successResultOf(answer)
+
+    def turns(self) -> None:
+        """Let the loop turn until nothing waits for that."""
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+            self.clock.advance(0)
 
 
 class OrderTests(Case):
@@ -142,13 +150,39 @@ class OrderTests(Case):
         self.assertEqual(self.street.happened, [(b"1",), (b"2",)])
 
     def test_in_portions(self) -> None:
-        """Much at once is cut, by number and by size."""
-        self.take(*[document(number) for number in range(PORTION * 2 + 1)])
-        self.assertEqual([len(call) for call in self.street.happened], [PORTION, PORTION, 1])  # type: ignore[arg-type]
+        """Much at once is read in portions; as many as may go out together do, and size ends that early."""
+        together = PORTION * PORTIONS
+        self.take(*[document(number) for number in range(together * 2 + 1)])
+        self.assertEqual([len(call) for call in self.street.happened], [together, together, 1])  # type: ignore[arg-type]
         self.street.happened.clear()
         large = document('"%s"' % ("x" * PORTION_BYTES))
         self.take(document(1), large, large, document(2), document(3))
         self.assertEqual([len(call) for call in self.street.happened], [2, 1, 2])  # type: ignore[arg-type]
+
+    def test_at_once(self) -> None:
+        """What fits into a portion waits for no turn of the loop."""
+        answer = self.taker.take([document(number) for number in range(PORTION)])
+        self.assertEqual(self.successResultOf(answer), [None] * PORTION)
+
+    def test_others_have_their_turn(self) -> None:
+        """Between two portions, and between two deliveries, however quickly they go."""
+        self.taker.take([document(number) for number in range(PORTION + 1)])
+        self.assertEqual(self.street.happened, [])
+        self.turns()
+        self.street.happened.clear()
+        kicks = [document(1), encode_kick(Kick(4001, "bye", "42"))] * 3
+        answer = self.taker.take(kicks)
+        self.assertEqual(self.street.happened, [(b"1",)])
+        self.turns()
+        self.assertEqual(len(self.street.happened), 6)
+        self.assertEqual(self.successResultOf(answer), [None] * 6)
+
+    def test_late_company(self) -> None:
+        """What comes while a portion is read goes out with it."""
+        self.taker.take([document(0)] * (PORTION + 1))
+        self.taker.take([document(1)])
+        self.turns()
+        self.assertEqual([len(call) for call in self.street.happened], [PORTION + 2])  # type: ignore[arg-type]
 
     def test_bad_in_portions(self) -> None:
         """A flood of what nobody can use lets others have their turn."""
