@@ -27,10 +27,12 @@ class Outbox:
     :ivar metrics: those of the node that was made last.
     """
 
-    def __init__(self, canary_seconds: float = 0, canary_patience: float = 5.0, max_length: int = 1_000_000):
+    def __init__(self, canary_seconds: float = 0, canary_patience: float = 5.0, **rules: int):
         self.server = shared_rabbit()
         self.names = own_names()
-        self.rules = SourceRules(OwnQueueRules(max_length=max_length), canary_seconds, canary_patience)
+        self.rules = SourceRules(
+            OwnQueueRules(**{"max_length": 1_000_000, **rules}), canary_seconds, canary_patience
+        )
         self.tap = Tap(self.server.port)
         self.writing = make_link(self.server.dsn, name="writing")
         self.relay = RabbitRelay(self.writing, reactor, chance, self.names)
@@ -216,7 +218,7 @@ class RabbitSourceTests(TestCase):
 
     async def test_bounded(self) -> None:
         """A queue that is full drops the oldest."""
-        out = await self.outbox(max_length=600)
+        out = await self.outbox(max_length=600, prefetch=500)
         _, taker = await self.node()
         taker.hold()
         documents = [b"%d" % number for number in range(2_000)]
@@ -225,6 +227,57 @@ class RabbitSourceTests(TestCase):
         await taker.has(documents[-1])
         self.assertLess(len(taker.documents), len(documents))
         self.assertEqual(taker.documents[-600:], documents[-600:])
+
+    async def test_large_bodies(self) -> None:
+        """While large publications wait for clients hardly anything is read, though by their number more might
+        come. Signs of life are heard; all come, once and in order, when there is room."""
+        out = await self.outbox(in_hand_bytes=2_000_000)
+        _, taker = await self.node()
+        [reading] = out.readers
+        taker.hold()
+        documents = [b"%02d" % number + b"x" * 500_000 for number in range(40)]
+        await out.write(documents)
+        await until(lambda: reading.wire.is_paused, "the pause")
+        began = reading.wire.heard_at
+        await until(lambda: reading.wire.heard_at > began, "a sign of life")
+        self.assertTrue(reading.wire.is_paused)
+        self.assertLessEqual(taker.offered, 6)
+        taker.release()
+        await taker.has(documents[-1])
+        self.assertEqual(taker.documents, documents)
+        await until(lambda: not reading.wire.is_paused, "the end of the pause")
+        await until(lambda: out.ready_messages(out.names.outbox) == 0, "the shared queue to be empty")
+
+    async def test_cut_while_paused(self) -> None:
+        """A connection that ends while hardly anything is read is missed and made anew; so all come."""
+        out = await self.outbox(in_hand_bytes=1_000_000)
+        _, taker = await self.node()
+        [reading] = out.readers
+        taker.hold()
+        documents = [b"%02d" % number + b"x" * 500_000 for number in range(20)]
+        await out.write(documents)
+        await until(lambda: reading.wire.is_paused, "the pause")
+        before = reading.wire
+        out.tap.cut()
+        await until(lambda: reading.wire not in (None, before), "the next connection")
+        taker.release()
+        await taker.has(documents[-1])
+        self.assertEqual(list(dict.fromkeys(taker.documents)), documents)
+
+    async def test_stop_while_paused(self) -> None:
+        """A stop reads on, so the broker's goodbye is heard."""
+        out = await self.outbox(in_hand_bytes=1_000_000)
+        source, taker = await self.node()
+        [reading] = out.readers
+        taker.hold()
+        await out.write([b"x" * 500_000] * 20)
+        await until(lambda: reading.wire.is_paused, "the pause")
+        wire = reading.wire
+        await source.stopService()
+        taker.release()
+        self.assertIsNone(reading.wire)
+        self.assertTrue(wire.ended.called)
+        self.assertIn("Normal shutdown", str(await wire.ended), "it was closed, not cut")
 
     async def test_canary(self) -> None:
         """A canary flies through the broker and back, and is no publication."""

@@ -12,7 +12,11 @@ from ws_gateway.brokers.rabbitmq.trouble import Lost
 
 
 class FakeChannel:
-    """A channel whose confirms a test sends by hand."""
+    """A channel whose confirms and deliveries a test sends by hand.
+
+    :ivar queue: what it consumes.
+    :ivar acks: up to which tags was acknowledged.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -21,6 +25,20 @@ class FakeChannel:
         self.closed = False
         self.confirmed: Callable[[int, bool, bool], None] = lambda tag, multiple, good: None
         self.returned: Callable[[str | None], None] = lambda message_id: None
+        self.queue = ""
+        self.acks: list[int] = []
+        self.delivered: Callable[[int, str, bytes], None] = lambda tag, key, body: None
+
+    def declare_exchange(self, *how: Any) -> Deferred[None]:
+        return succeed(None)
+
+    declare_queue = bind = declare_exchange
+
+    async def consume(self, queue: str, prefetch: int, delivered: Any, cancelled: Any) -> None:
+        self.queue, self.delivered = queue, delivered
+
+    def ack(self, tag: int) -> None:
+        self.acks.append(tag)
 
     def confirm(self, confirmed: Any, returned: Any) -> Deferred[None]:
         self.confirmed, self.returned = confirmed, returned
@@ -42,6 +60,7 @@ class FakeWire:
 
     :ivar written: what was written, a run of frames each.
     :ivar refuse: what the next channel fails with.
+    :ivar is_paused: whether nothing is read.
     """
 
     largest_body = 1000
@@ -52,6 +71,7 @@ class FakeWire:
         self.refuse: Exception | None = None
         self.is_open = True
         self.hanging = False
+        self.is_paused = False
 
     async def channel(self) -> FakeChannel:
         if self.hanging:
@@ -61,6 +81,16 @@ class FakeWire:
         channel = FakeChannel(len(self.channels) + 1)
         self.channels.append(channel)
         return channel
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+
+    def consumer(self, queue: str) -> FakeChannel:
+        """The channel that consumes a queue, the last one."""
+        return [channel for channel in self.channels if channel.queue == queue][-1]
 
     def write(self, frames: bytes) -> None:
         self.written.append(frames)

@@ -1,8 +1,12 @@
 """The queue of this node: every publication comes through it, in order, and only through it.
 
 What one turn of the reactor brings goes to the taker as one batch. A batch is acknowledged when it and all
-before it were taken, on the channel that it came by; what a lost channel leaves unacknowledged, the broker
-brings again. So after a lost connection publications may come twice (at least once), never too few.
+before it were taken, on the channel that it came by, together with all that a turn has settled; what a lost
+channel leaves unacknowledged, the broker brings again. So after a lost connection publications may come twice
+(at least once), never too few.
+
+Many may be under way, for the more go out together the less each costs, and while some go out the next ones
+come. Large ones are held back by their bytes: while too many are with us, nothing is read.
 """
 
 from __future__ import annotations
@@ -38,13 +42,15 @@ class OwnQueueRules:
     :ivar expire_seconds: how long it outlives its node.
     :ivar max_length: publications that wait in it; then the oldest is dropped ..
     :ivar max_bytes: .. and how many bytes.
-    :ivar prefetch: how many may be with us unacknowledged.
+    :ivar prefetch: how many may be with us unacknowledged ..
+    :ivar in_hand_bytes: .. and how many bytes, and one publication more, before reading pauses.
     """
 
     expire_seconds: int = 600
     max_length: int = 100_000
     max_bytes: int = 256 * 1024 * 1024
-    prefetch: int = 500
+    prefetch: int = 3000
+    in_hand_bytes: int = 8 * 1024 * 1024
 
 
 @define(eq=False)
@@ -85,12 +91,15 @@ class OwnQueue:
         self._kept = KeptChannel(link, clock, chance, "the outbox of RabbitMQ", self._consume, self._lost)
         self._taker: IPublicationTaker | None = None
         self._was_there = False
+        self._wire: Wire | None = None
         self._channel: Channel | None = None
         self._documents: list[bytes] = []
+        self._bytes = 0
         self._last_tag = 0
         self._batches: deque[_Batch] = deque()
         self._end_of_turn: IDelayedCall | None = None
-        self._heard_at = clock.seconds()
+        self._acknowledging: IDelayedCall | None = None
+        self._heard_at = self._busy_until = clock.seconds()
         self._gone = metrics.counter(
             "outbox_position_lost_total",
             "How often the outbox was not what it was when it was read last.",
@@ -111,6 +120,10 @@ class OwnQueue:
     def busy(self) -> bool:
         """Whether the taker has something in hand."""
         return bool(self._batches or self._documents)
+
+    def idle_for(self) -> float:
+        """Seconds since the taker had something in hand; 0 while it has."""
+        return 0.0 if self.busy else self._clock.seconds() - self._busy_until
 
     def silent_for(self) -> float:
         """Seconds since anything came."""
@@ -153,7 +166,7 @@ class OwnQueue:
             raise BrokerRefused("NOT_AS_IT_SHOULD_BE", "; ".join(wrong.values()))
         self._was_there = True
         self._forget()
-        self._channel = channel
+        self._wire, self._channel = wire, channel
         await channel.consume(name, rules.prefetch, self._delivered, self._cancelled)
         # Said one turn later, when the channel is kept.
         self._clock.callLater(0, self._say_ready, channel)
@@ -173,11 +186,13 @@ class OwnQueue:
     def _forget(self) -> None:
         """Tags mean nothing without their channel."""
         self._channel = None
+        self._let_go(sum(map(len, self._documents)))
         self._documents = []
         self._batches = deque()
-        if self._end_of_turn is not None:
-            self._end_of_turn.cancel()
-            self._end_of_turn = None
+        for call in (self._end_of_turn, self._acknowledging):
+            if call is not None:
+                call.cancel()
+        self._end_of_turn = self._acknowledging = None
 
     def _delivered(self, tag: int, key: str, body: bytes) -> None:
         self._last_tag = tag
@@ -185,14 +200,23 @@ class OwnQueue:
             self._canary(body)
         else:
             self._documents.append(body)
+            self._bytes += len(body)
+            if self._bytes > self._rules.in_hand_bytes and self._wire is not None:
+                self._wire.pause()
         if self._end_of_turn is None:
             self._end_of_turn = self._clock.callLater(0, self._hand_over)
+
+    def _let_go(self, size: int) -> None:
+        """So many bytes are not with us any more."""
+        self._bytes -= size
+        if self._wire is not None and self._bytes <= self._rules.in_hand_bytes // 2:
+            self._wire.resume()
 
     def _hand_over(self) -> None:
         self._end_of_turn = None
         self._heard_at = self._clock.seconds()
         documents, self._documents = self._documents, []
-        batch, batches, channel = _Batch(self._last_tag), self._batches, self._channel
+        batch, batches = _Batch(self._last_tag), self._batches
         batches.append(batch)
 
         def taken(reasons: list[str | None]) -> None:
@@ -200,11 +224,10 @@ class OwnQueue:
             if unusable:
                 self._counts.dead_letters.inc(unusable)
             batch.taken = True
-            done = 0
-            while batches and batches[0].taken:
-                done = batches.popleft().last_tag
-            if done and channel is not None:
-                channel.ack(done)
+            self._let_go(sum(map(len, documents)))
+            # What was forgotten meanwhile is not acknowledged: the broker brings it again.
+            if batches is self._batches and self._acknowledging is None:
+                self._acknowledging = self._clock.callLater(0, self._acknowledge)
 
         if not documents:
             taken([])
@@ -214,3 +237,12 @@ class OwnQueue:
         answer: Deferred[Any] = self._taker.take(documents)
         answer.addCallback(taken)
         answer.addErrback(lambda failure: _log.failure("publications could not be taken", failure))
+
+    def _acknowledge(self) -> None:
+        self._acknowledging = None
+        self._busy_until = self._clock.seconds()
+        done = 0
+        while self._batches and self._batches[0].taken:
+            done = self._batches.popleft().last_tag
+        if done and self._channel is not None:
+            self._channel.ack(done)

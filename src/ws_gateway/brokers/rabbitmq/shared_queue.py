@@ -2,6 +2,10 @@
 
 Nothing is delivered from here. Each publication in it is judged by one node, so that what nobody can use
 becomes one dead letter for the whole cluster; it is acknowledged only when the dead letter is confirmed.
+
+Clients come first: while publications wait for them nothing is acknowledged here, so the broker brings no
+more than a prefetch of what is only to be thrown away. That lasts as long as a burst does. Where there is no
+end of it, the queue is read like any other: nobody else empties it.
 """
 
 from __future__ import annotations
@@ -30,7 +34,18 @@ __all__ = ["SharedQueue"]
 
 _log = Logger()
 
-_PREFETCH = 500
+PREFETCH = 500
+"""How many may be with us unacknowledged."""
+
+LOOK_SECONDS = 0.05
+"""How often it is looked whether clients are still to come first."""
+
+QUIET_SECONDS = 0.5
+"""They are, until for so long nothing waited for them: bursts have gaps, and what was sent is still read."""
+
+DEFER_SECONDS = 2.0
+"""How long they may while more waits here, too."""
+
 _PAUSE = 2.0
 _LOG_INTERVAL = 60.0
 _MAX_REASON = 500
@@ -40,6 +55,7 @@ class SharedQueue:
     """See the module.
 
     :param publisher: to publish dead letters with; its owner has declared where they go.
+    :param idle_for: seconds since publications waited for clients; 0 while some do.
     :ivar unwritten: why a dead letter cannot be written at the moment; empty when all are.
     """
 
@@ -50,8 +66,10 @@ class SharedQueue:
         clock: IReactorTime,
         chance: Callable[[], float],
         names: RabbitNames,
+        idle_for: Callable[[], float],
     ) -> None:
         self._publisher = publisher
+        self._idle_for = idle_for
         self._clock = clock
         self._names = names
         self._kept = KeptChannel(
@@ -66,6 +84,9 @@ class SharedQueue:
         self._writing: set[int] = set()
         self._end_of_turn: IDelayedCall | None = None
         self._pause: IDelayedCall | None = None
+        self._look: IDelayedCall | None = None
+        # Since when more may wait here than was brought, and clients come first.
+        self._deferring_since: float | None = None
         self._acknowledged = 0
         self.unwritten = ""
 
@@ -101,7 +122,7 @@ class SharedQueue:
             raise BrokerRefused("NOT_AS_IT_SHOULD_BE", "; ".join(wrong.values()))
         self._forget()
         self._channel = channel
-        await channel.consume(outbox, _PREFETCH, self._delivered, self._cancelled)
+        await channel.consume(outbox, PREFETCH, self._delivered, self._cancelled)
 
     def _lost(self, why: str) -> None:
         self._forget()
@@ -115,10 +136,11 @@ class SharedQueue:
         self._writing = set()
         self._acknowledged = self._last_tag = 0
         self.unwritten = ""
-        for call in (self._end_of_turn, self._pause):
+        for call in (self._end_of_turn, self._pause, self._look):
             if call is not None:
                 call.cancel()
-        self._end_of_turn = self._pause = None
+        self._end_of_turn = self._pause = self._look = None
+        self._deferring_since = None
 
     def _delivered(self, tag: int, key: str, body: bytes) -> None:
         assert self._taker is not None
@@ -131,7 +153,29 @@ class SharedQueue:
     def _turn_ended(self) -> None:
         self._end_of_turn = None
         self._write()
-        self._acknowledge()
+        if self._look is None:
+            self._acknowledge_or_wait()
+
+    def _acknowledge_or_wait(self) -> None:
+        """Let clients go first, for a while."""
+        now = self._clock.seconds()
+        if self._idle_for() >= QUIET_SECONDS:
+            self._deferring_since = None
+        elif self._deferring_since is None:
+            self._deferring_since = now
+        if self._deferring_since is not None and now - self._deferring_since < DEFER_SECONDS:
+            self._look = self._clock.callLater(LOOK_SECONDS, self._look_again, self._last_tag)
+        else:
+            self._acknowledge()
+
+    def _look_again(self, last_tag: int) -> None:
+        self._look = None
+        if self._last_tag == last_tag and last_tag - self._acknowledged < PREFETCH:
+            # More could have come and did not: the queue is empty, so nothing is put off.
+            self._deferring_since = None
+            self._acknowledge()
+        else:
+            self._acknowledge_or_wait()
 
     def _acknowledge(self) -> None:
         safe = min(self._unwritten) - 1 if self._unwritten else self._last_tag

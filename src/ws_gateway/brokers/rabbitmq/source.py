@@ -109,7 +109,7 @@ class RabbitSource(MultiService):
             counts,
             metrics,
         )
-        self._shared = SharedQueue(reading, self._publisher, clock, chance, names)
+        self._shared = SharedQueue(reading, self._publisher, clock, chance, names, self._own.idle_for)
         self._canary: Canary | None = None
         # The connection by which the last canary left, while nothing is known of it.
         self._canary_wire: Wire | None = None

@@ -22,6 +22,7 @@ from pika.exceptions import AMQPError
 from pika.spec import Basic, BasicProperties
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,6 +34,9 @@ from ws_gateway.dsn import AmqpDsn
 __all__ = ["Channel", "Delivery", "Wire"]
 
 _log = Logger()
+
+SIP_SECONDS = 1.0
+"""How often something is read of a connection that is paused: so signs of life are heard, and its end."""
 
 for _name in ("channel", "close", "data_received", "connection_lost", "_output_marshaled_frames"):
     if not hasattr(_TwistedConnectionAdapter, _name):
@@ -196,6 +200,7 @@ class Wire(TwistedProtocolConnection):
         self._clock = clock
         self._reason: Exception | None = None
         self._lane: Lane | None = None
+        self._sip: IDelayedCall | None = None
         self.opened: Deferred[None] = Deferred(lambda _: self.abort("it took too long to open"))
         self.ended: Deferred[Exception] = Deferred()
         self.heard_at = clock.seconds()
@@ -227,6 +232,29 @@ class Wire(TwistedProtocolConnection):
         """Send frames that are made already; only on an open connection."""
         self._impl._output_marshaled_frames((frames,))
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether hardly anything is read."""
+        return self._sip is not None
+
+    def pause(self) -> None:
+        """Read no more than a little now and then, so that the broker has to wait with what it sends.
+        Idempotent."""
+        if self._sip is None and not self.ended.called:
+            self.transport.pauseProducing()
+            self._sip = self._clock.callLater(SIP_SECONDS, self._take_a_sip)
+
+    def resume(self) -> None:
+        """Read on. Idempotent."""
+        sip, self._sip = self._sip, None
+        if sip is not None:
+            sip.cancel()
+            self.transport.resumeProducing()
+
+    def _take_a_sip(self) -> None:
+        self._sip = self._clock.callLater(SIP_SECONDS, self._take_a_sip)
+        self.transport.resumeProducing()
+
     async def channel(self) -> Channel:
         """Open a channel.
 
@@ -256,6 +284,7 @@ class Wire(TwistedProtocolConnection):
 
     def close(self) -> None:
         """Say goodbye; `ended` fires when the broker has answered."""
+        self.resume()
         if self._impl.is_open:
             self._impl.close()
         elif not self._impl.is_closing:
@@ -286,8 +315,13 @@ class Wire(TwistedProtocolConnection):
         except Exception:
             _log.failure("a message of RabbitMQ could not be taken")
             self.abort("the gateway failed on an answer")
+        if self._sip is not None:
+            self.transport.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._sip is not None:
+            self._sip.cancel()
+            self._sip = None
         # What the broker said when it closed the connection; pika would forget it.
         self._reason = self._reason or self._impl._error
         if self._reason is None and not reason.check(ConnectionDone, ConnectionLost):
