@@ -229,7 +229,7 @@ class RabbitSourceTests(TestCase):
         self.assertEqual(taker.documents[-600:], documents[-600:])
 
     async def test_large_bodies(self) -> None:
-        """While large publications wait for clients hardly anything is read, though by their number more might
+        """While large publications wait for clients hardly anything is read, though by number more might
         come. Signs of life are heard; all come, once and in order, when there is room."""
         out = await self.outbox(in_hand_bytes=2_000_000)
         _, taker = await self.node()
